@@ -1,0 +1,1 @@
+"""langxfer: multilingual adaptation of language models as recipes, plugins and cached stages."""

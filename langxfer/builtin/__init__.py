@@ -1,0 +1,58 @@
+"""The first plugin: what langxfer brings itself, registered through the same hooks as everybody's.
+
+Components are imported inside the hooks, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langxfer.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from langxfer.components import Evaluator, Filter, Objective, Selector, Translator
+
+
+@hookimpl
+def register_translators() -> list[type[Translator]]:
+    from langxfer.builtin.m2m100 import M2M100
+    from langxfer.builtin.memory import Memory
+
+    return [M2M100, Memory]
+
+
+@hookimpl
+def register_filters() -> list[type[Filter]]:
+    from langxfer.builtin.filters import Identical
+
+    return [Identical]
+
+
+@hookimpl
+def register_objectives() -> list[type[Objective]]:
+    from langxfer.builtin.objectives import Clo, Dpo, Sft
+
+    return [Clo, Dpo, Sft]
+
+
+@hookimpl
+def register_selectors() -> list[type[Selector]]:
+    from langxfer.builtin.selectors import AttentionSelector, FullSelector
+
+    return [AttentionSelector, FullSelector]
+
+
+@hookimpl
+def register_evaluators() -> list[type[Evaluator]]:
+    from langxfer.builtin.evaluators.held_out import HeldOut
+    from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
+
+    return [LanguageFidelity, HeldOut]
+
+
+@hookimpl
+def register_recipes() -> dict[str, Path]:
+    from langxfer.builtin.recipes import recipes
+
+    return recipes()

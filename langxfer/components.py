@@ -1,0 +1,291 @@
+"""Components: the words of the recipe language that plugins add.
+
+A component IS a frozen pydantic model. Its fields are its options, its methods its behaviour.
+There is no factory and no registry of callables. torch is imported inside methods only.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
+
+from langxfer.data import ParallelExample, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from langxfer.logps import LogProbs
+
+
+class Component(BaseModel):
+    """What every kind of component shares.
+
+    A subclass narrows ``name`` to one Literal, with that literal as its default.
+    ``results_version`` is raised when the same options begin to give other results.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    kind: ClassVar[str] = ""
+    results_version: ClassVar[int] = 1
+    name: str
+
+    def what(self) -> dict[str, Any]:
+        """Everything that decides the component's results, as JSON values: part of cache keys."""
+        return {**self.model_dump(mode="json"), "results_version": self.results_version, **self.identity()}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides results beside the options, as JSON values: file digests, library versions."""
+        return {}
+
+    def resolve(self, folder: Path) -> Component:
+        """The component with relative paths taken from ``folder``, the recipe's own. No paths: itself."""
+        return self
+
+
+# ---------------------------------------------------------------- objectives
+
+
+@dataclass(frozen=True)
+class Term:
+    """One named part of a loss: ``coefficient * sum(numerator) / sum(denominator)``.
+
+    The trainer sums numerators and denominators over the GLOBAL batch before it divides, so that
+    neither gradient accumulation nor micro-batches nor the number of processes change the result.
+
+    Attributes:
+        coefficient: weight of the part in the loss.
+        numerator: ``[B]``, differentiable; nats for a likelihood.
+        denominator: ``[B]``, may depend on token counts alone, never on log-probabilities.
+    """
+
+    coefficient: float
+    numerator: Tensor
+    denominator: Tensor
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an objective returns: named terms of the loss, and metrics ``[B]`` worth plotting."""
+
+    parts: Mapping[str, Term]
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(Component):
+    """A training objective: log-probabilities in, terms of a loss out.
+
+    It sees no logits, model, tokenizer, device or rank. ``views`` are the only ones computed.
+    """
+
+    kind: ClassVar[str] = "objective"
+    needs_reference: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def views(self) -> frozenset[View]:
+        """The views that ``loss`` reads. A class attribute will do where options do not decide."""
+
+    @abstractmethod
+    def loss(self, policy: LogProbs, reference: LogProbs | None) -> Terms:
+        """``reference`` is None exactly when ``needs_reference`` is False; it has no gradient."""
+
+
+# ---------------------------------------------------------------- selectors
+
+
+class Selector(Component):
+    """Which parameters are trained."""
+
+    kind: ClassVar[str] = "selector"
+
+    @abstractmethod
+    def select(self, shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+        """Names of the parameters to train, out of all parameter names and shapes of a model.
+
+        An empty answer is an error that the engine reports with the names it offered.
+        """
+
+
+# ---------------------------------------------------------------- translators
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A direction of translation, as BCP-47 tags."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}-{self.target}"
+
+
+class OpenTranslator(Protocol):
+    """What ``Translator.open`` gives: a translator with its model in memory."""
+
+    def translate(self, segments: Sequence[str], pair: Pair) -> list[str | None]:
+        """Translations in the same order and of the same number; None where there is none."""
+        ...
+
+
+class Translator(Component):
+    """Something that translates segments of text."""
+
+    kind: ClassVar[str] = "translator"
+
+    @abstractmethod
+    def languages(self) -> frozenset[str] | None:
+        """BCP-47 tags it speaks, in both directions; None when only the data can tell."""
+
+    @abstractmethod
+    def open(self, device: str, cache: Path) -> AbstractContextManager[OpenTranslator]:
+        """Load what is needed onto ``device`` (``cpu`` or ``cuda``); conversions are kept in ``cache``."""
+
+
+# ---------------------------------------------------------------- filters
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Why a filter drops an example: a short reason, and the number that decided."""
+
+    reason: str
+    measure: float
+
+
+class Filter(Component):
+    """Judges a whole example: it stays or goes in all four views."""
+
+    kind: ClassVar[str] = "filter"
+
+    @abstractmethod
+    def judge(self, example: ParallelExample) -> Drop | None:
+        """None keeps the example."""
+
+
+# ---------------------------------------------------------------- evaluators
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that never travels without the string that makes it reproducible.
+
+    Attributes:
+        name: for instance ``language_fidelity/de``.
+        value: in the unit that ``unit`` names.
+        standard_error: of ``value``, same unit; None where none is defined.
+        n: number of items behind the value.
+        signature: options and versions that decide the value.
+        higher_is_better: None for a number that is neither good nor bad.
+    """
+
+    name: str
+    value: float | None
+    standard_error: float | None
+    n: int
+    signature: str
+    unit: str = ""
+    higher_is_better: bool | None = True
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt to be answered, with the language in which the answer is due."""
+
+    id: str
+    text: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are generated; ``temperature`` 0 is greedy. Noise depends on (seed, prompt id) alone."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """An answer; ``finished`` when it ended by itself and not at ``max_new_tokens``."""
+
+    prompt: Prompt
+    text: str
+    tokens: int
+    finished: bool
+
+
+@dataclass(frozen=True)
+class ResponseScore:
+    """Log-probability of one response of one view, in nats over ``tokens``; ``bytes`` is its UTF-8 length."""
+
+    total: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the engine computed for an evaluator: answers, and scores by example id and view."""
+
+    examples: Sequence[ParallelExample]
+    generations: Sequence[Generation]
+    responses: Mapping[str, Mapping[View, ResponseScore]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An evaluator's scores, and one row per item behind them."""
+
+    scores: Sequence[Score]
+    rows: Sequence[Mapping[str, Any]]
+
+
+class Evaluator(Component):
+    """Measures a model on the validation examples or on prompts of its own."""
+
+    kind: ClassVar[str] = "evaluator"
+
+    def prompts(self, examples: Sequence[ParallelExample]) -> Iterable[Prompt]:
+        """The prompts that it wants answered (none by default)."""
+        return ()
+
+    def sampling(self) -> Sampling:
+        """How its prompts are answered."""
+        return Sampling(max_new_tokens=128)
+
+    def scored_views(self) -> frozenset[View]:
+        """The views of the validation examples that it wants scored (none by default)."""
+        return frozenset()
+
+    @abstractmethod
+    def evaluate(self, evidence: Evidence) -> Evaluation:
+        """Turn the evidence into scores and rows."""
+
+
+KINDS: tuple[type[Component], ...] = (Translator, Filter, Objective, Selector, Evaluator)
+
+# In Python a recipe is open: any instance of the kind is welcome, and is saved with all its options.
+AnyTranslator = SerializeAsAny[InstanceOf[Translator]]
+AnyFilter = SerializeAsAny[InstanceOf[Filter]]
+AnyObjective = SerializeAsAny[InstanceOf[Objective]]
+AnySelector = SerializeAsAny[InstanceOf[Selector]]
+AnyEvaluator = SerializeAsAny[InstanceOf[Evaluator]]
+
+
+def nested(component: Component) -> Iterator[Component]:
+    """The components inside a component (a fallback translator, for instance)."""
+    for field_name in type(component).model_fields:
+        value = getattr(component, field_name)
+        yield from (item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Component))

@@ -1,0 +1,105 @@
+"""The data that flows: turns, parallel examples, views; and how they are stored as records.
+
+No torch here: the recipe language and the command line read this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from langxfer.errors import ArtifactError
+
+
+class Side(str, Enum):
+    """One of the two languages of an example."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
+class View(str, Enum):
+    """Prompt language × response language of an example.
+
+    ``SS`` and ``TT`` answer in the language of the prompt, ``ST`` and ``TS`` in the other one.
+    The first letter is the prompt's side, the second the response's.
+    """
+
+    SS = "SS"
+    ST = "ST"
+    TS = "TS"
+    TT = "TT"
+
+    @property
+    def prompt(self) -> Side:
+        return Side.SOURCE if self.value[0] == "S" else Side.TARGET
+
+    @property
+    def response(self) -> Side:
+        return Side.SOURCE if self.value[1] == "S" else Side.TARGET
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and its answer in one language (``language`` is a BCP-47 tag)."""
+
+    prompt: str
+    response: str
+    language: str
+
+
+@dataclass(frozen=True)
+class ParallelExample:
+    """The same turn in the source and in the target language.
+
+    ``provenance`` says where the target side comes from: ``parallel`` or a translator's name.
+    """
+
+    id: str
+    source: Turn
+    target: Turn
+    provenance: str = "parallel"
+
+    def turn(self, side: Side) -> Turn:
+        return self.source if side is Side.SOURCE else self.target
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write one JSON object a line, UTF-8; returns the number of rows."""
+    count = 0
+    with open(path, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Read what ``write_jsonl`` wrote.
+
+    Raises:
+        ArtifactError: a line is not JSON (the file was cut or edited).
+    """
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ArtifactError(f"{path}:{number} is not JSON ({error.msg}). Delete the file's folder and run again.") from None
+
+
+def write_examples(path: Path, examples: Iterable[ParallelExample]) -> int:
+    """Store parallel examples as JSON lines."""
+    return write_jsonl(path, (asdict(example) for example in examples))
+
+
+def read_examples(path: Path) -> list[ParallelExample]:
+    """Read parallel examples stored by ``write_examples``, in their order."""
+    return [
+        ParallelExample(row["id"], Turn(**row["source"]), Turn(**row["target"]), row["provenance"])
+        for row in read_jsonl(path)
+    ]

@@ -1,0 +1,187 @@
+"""From parallel examples to token ids, once, with one template.
+
+A prompt's ids are the same in all views that share it (the tree layout needs that). A response's
+ids are what follows those prompt ids in the tokenised turn; where the tokenizer merges across the
+boundary, the response is tokenised by itself, which is how the model is asked at generation.
+Everything that is scored ends in exactly one end-of-turn token, found by position, never by pad id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langxfer.data import ParallelExample, Side, View
+from langxfer.engine.template import Template, load_template
+from langxfer.errors import RecipeError
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Model
+
+CHUNK = 256  # examples tokenised at a time
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example.
+
+    Attributes:
+        prompts: side -> ids up to and including the generation header.
+        responses: view -> ids of the answer, end of turn included.
+        bytes: side -> UTF-8 length of the answer's text.
+    """
+
+    id: str
+    prompts: dict[Side, list[int]]
+    responses: dict[View, list[int]]
+    bytes: dict[Side, int]
+
+    def length(self, view: View) -> int:
+        return len(self.prompts[view.prompt]) + len(self.responses[view])
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An example that cannot be used, and why."""
+
+    row: str
+    reason: str
+
+
+class Encoder:
+    """A tokenizer and a template, loaded from a model folder.
+
+    Raises:
+        RecipeError: the tokenizer cannot be loaded, has no EOS, or the template is unusable.
+    """
+
+    def __init__(self, model: Model, folder: Path):
+        from transformers import AutoTokenizer
+
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+        except (OSError, ValueError, KeyError) as error:
+            raise RecipeError(f"model.source {model.source}: its tokenizer cannot be loaded ({error}).") from None
+        self.template: Template = load_template(model, folder)
+        self.template.try_out()
+        self.stop_ids = self._stop_ids(folder)
+        self.merged = 0  # boundaries at which the tokenizer merged prompt and response
+
+    def _stop_ids(self, folder: Path) -> frozenset[int]:
+        """Ids that end a turn: the tokenizer's EOS and those of the generation configuration."""
+        ids = {self.tokenizer.eos_token_id}
+        try:
+            named = json.loads((folder / "generation_config.json").read_text()).get("eos_token_id")
+        except (OSError, ValueError):
+            named = None
+        ids.update(named if isinstance(named, list) else [named])
+        ids.discard(None)
+        if not ids:
+            raise RecipeError("model.source: its tokenizer names no EOS token, so answers could never end. Set eos_token in it.")
+        return frozenset(ids)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of rendered texts; the template alone decides about BOS."""
+        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+
+    def prompt_ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Ids of prompts as the model is asked them."""
+        return self.ids([self.template.prompt(prompt) for prompt in prompts])
+
+    def _control_token(self, text: str) -> str | None:
+        """A control token that stands in the data as text: it would end a turn, or begin one."""
+        return next((token for token in self.tokenizer.all_special_tokens if token and token in text), None)
+
+    def encode(
+        self, examples: Sequence[ParallelExample], max_length: int, too_long: str
+    ) -> Iterable[tuple[Encoded | Unusable, bool]]:
+        """Encode examples in order; the flag says whether responses were cut to ``max_length`` tokens."""
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            sides = [(example, side) for example in chunk for side in Side]
+            views = [(example, view) for example in chunk for view in View]
+            prompts = self.prompt_ids([example.turn(side).prompt for example, side in sides])
+            by_side = {(example.id, side): ids for (example, side), ids in zip(sides, prompts, strict=True)}
+            full = self.ids([self.template.full(e.turn(v.prompt).prompt, e.turn(v.response).response) for e, v in views])
+            by_view = {(example.id, view): ids for (example, view), ids in zip(views, full, strict=True)}
+            for example in chunk:
+                own = {side: by_side[example.id, side] for side in Side}
+                responses = {view: self._response(example, view, own[view.prompt], by_view[example.id, view]) for view in View}
+                yield self._checked(example, own, responses, max_length, too_long)
+
+    def _response(self, example: ParallelExample, view: View, prompt: list[int], full: list[int]) -> list[int]:
+        if full[: len(prompt)] == prompt:
+            response = full[len(prompt) :]
+        else:
+            self.merged += 1
+            turn, other = example.turn(view.prompt), example.turn(view.response)
+            rest = self.template.full(turn.prompt, other.response)[len(self.template.prompt(turn.prompt)) :]
+            response = self.ids([rest])[0]
+        return self._ended(response)
+
+    def _ended(self, response: list[int]) -> list[int]:
+        """Exactly one end-of-turn token at the end; what a template writes after it is not scored."""
+        last = max((i for i, token in enumerate(response) if token in self.stop_ids), default=None)
+        if last is not None:
+            return response[: last + 1]
+        eos = self.tokenizer.eos_token_id
+        return [*response, eos if eos is not None else min(self.stop_ids)]
+
+    def _checked(
+        self,
+        example: ParallelExample,
+        prompts: dict[Side, list[int]],
+        responses: dict[View, list[int]],
+        max_length: int,
+        too_long: str,
+    ) -> tuple[Encoded | Unusable, bool]:
+        for side in Side:
+            turn = example.turn(side)
+            token = self._control_token(turn.prompt) or self._control_token(turn.response)
+            if token:
+                return Unusable(example.id, f"the text holds the control token {token}"), False
+        longest_prompt = max(map(len, prompts.values()))
+        if longest_prompt >= max_length:
+            return Unusable(example.id, "the prompt alone is longer than max_length"), False
+        longest = max(len(prompts[view.prompt]) + len(ids) for view, ids in responses.items())
+        if longest > max_length and too_long == "drop":
+            return Unusable(example.id, "longer than max_length"), False
+        kept = {view: ids[: max_length - len(prompts[view.prompt])] for view, ids in responses.items()}
+        sizes = {side: len(example.turn(side).response.encode()) for side in Side}
+        return Encoded(example.id, prompts, kept, sizes), longest > max_length
+
+
+def save(path: Path, encoded: Sequence[Encoded]) -> None:
+    """Store encoded examples: all ids in one int32 vector, lengths in another."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    lists = [ids for e in encoded for ids in (*(e.prompts[s] for s in Side), *(e.responses[v] for v in View))]
+    flat = np.fromiter((token for ids in lists for token in ids), dtype=np.int32)
+    tensors = {
+        "ids": flat,
+        "lengths": np.array([len(ids) for ids in lists], dtype=np.int32).reshape(-1, len(Side) + len(View)),
+        "bytes": np.array([[e.bytes[side] for side in Side] for e in encoded], dtype=np.int32).reshape(-1, len(Side)),
+    }
+    save_file(tensors, path, metadata={"example_ids": json.dumps([e.id for e in encoded])})
+
+
+def load(path: Path) -> list[Encoded]:
+    """Read what ``save`` wrote."""
+    import numpy as np
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        names: list[str] = json.loads(file.metadata()["example_ids"])
+        ids, lengths, sizes = (file.get_tensor(name) for name in ("ids", "lengths", "bytes"))
+    pieces = np.split(ids, np.cumsum(lengths.reshape(-1))[:-1]) if len(names) else []
+    width = len(Side) + len(View)
+    encoded: list[Encoded] = []
+    for row, name in enumerate(names):
+        own: list[Any] = [piece.tolist() for piece in pieces[row * width : (row + 1) * width]]
+        prompts, responses = dict(zip(Side, own, strict=False)), dict(zip(View, own[len(Side) :], strict=True))
+        encoded.append(Encoded(name, prompts, responses, dict(zip(Side, sizes[row].tolist(), strict=True))))
+    return encoded

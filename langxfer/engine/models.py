@@ -1,0 +1,262 @@
+"""Where models come from: a hub, a folder, a .gguf file, or a file inside a wheel of a package index.
+
+``identify`` says what a model is without having its weights; ``fetch`` gives a folder in plain
+transformers format (safetensors, tokenizer, configuration). No torch but for converting a .gguf.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langxfer.engine.store import digest, file_digest
+from langxfer.errors import ArtifactError, RecipeError
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Model
+
+PYPI = re.compile(r"^pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+)#(?P<member>.+)$")
+HUB = re.compile(r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+CONVERTER = 1  # raised when converting a .gguf begins to give other files
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+TOKENIZER = (
+    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*", "merges.txt", "*.model", "*.spm",
+)  # fmt: skip
+CONFIG = ("config.json", "generation_config.json", "*.py")
+
+
+def cache_folder() -> Path:
+    """Where models, conversions and translated segments are kept: ``LANGXFER_CACHE``, or ``~/.cache/langxfer``."""
+    return Path(os.environ.get("LANGXFER_CACHE") or Path.home() / ".cache" / "langxfer")
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What decides a model's results: digests of its weights and configuration, and of its tokenizer."""
+
+    weights: str
+    tokenizer: str
+
+
+def _is_folder(source: str) -> bool:
+    return Path(source).is_dir()
+
+
+def _is_gguf(source: str) -> bool:
+    return source.endswith(".gguf") and not source.startswith("pypi:")
+
+
+def identify(model: Model) -> ModelIdentity:
+    """Digests of the model, without fetching its weights.
+
+    Raises:
+        RecipeError: there is no such file, folder or hub model, or no way to ask.
+    """
+    source = model.source
+    if source.startswith("pypi:"):
+        _pypi(model)
+        fixed = digest({"wheel": model.sha256, "member": source.partition("#")[2], "converter": CONVERTER})
+        return ModelIdentity(fixed, fixed)
+    if _is_gguf(source):
+        if not Path(source).is_file():
+            raise RecipeError(f"model.source {source}: no such file. Give the path of a .gguf file, relative to the recipe.")
+        fixed = digest({"gguf": _cached_digest(Path(source)), "converter": CONVERTER})
+        return ModelIdentity(fixed, fixed)
+    if _is_folder(source):
+        return folder_identity(Path(source))
+    if source.startswith((".", "/", "~")) or not HUB.match(source):
+        raise RecipeError(
+            f"model.source {source}: no such folder, and it is not a hub id (org/name), a .gguf file or "
+            "pypi:PACKAGE==VERSION#FILE. Relative paths are taken from the recipe's folder."
+        )
+    commit = _hub_commit(source, model.revision)
+    return ModelIdentity(commit, commit)
+
+
+def folder_identity(folder: Path) -> ModelIdentity:
+    """Digests of a folder in transformers format."""
+
+    def digests(patterns: tuple[str, ...]) -> dict[str, str]:
+        names = sorted({path.name for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+        return {name: _cached_digest(folder / name) for name in names}
+
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise RecipeError(
+            f"model.source {folder}: expected config.json and *.safetensors there. "
+            "Point it at a folder that save_pretrained wrote."
+        )
+    tokenizer = {name: value for name, value in digests(TOKENIZER).items() if not name.endswith(".safetensors")}
+    return ModelIdentity(digest({**digests(WEIGHTS), **digests(CONFIG)}), digest(tokenizer))
+
+
+def local_folder(model: Model) -> Path | None:
+    """The model's folder if it can be had without network or conversion, else None."""
+    if _is_folder(model.source):
+        return Path(model.source)
+    if model.source.startswith("pypi:") or _is_gguf(model.source):
+        folder = _converted(model)
+        return folder if (folder / "config.json").is_file() else None
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model.source, revision=model.revision, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+
+
+def fetch(model: Model) -> Path:
+    """A folder with the model in transformers format; downloads and converts what is not in the cache.
+
+    Raises:
+        RecipeError: the source does not exist or does not match its SHA-256.
+        ArtifactError: the download or the conversion failed.
+    """
+    found = local_folder(model)
+    if found is not None and (_is_folder(model.source) or any(found.glob("*.safetensors"))):
+        return found
+    if _is_gguf(model.source):
+        return _convert(Path(model.source), _converted(model))
+    if model.source.startswith("pypi:"):
+        with tempfile.TemporaryDirectory() as temporary:
+            return _convert(_unpacked(model, Path(temporary)), _converted(model))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        patterns = [*WEIGHTS, *TOKENIZER, *CONFIG]
+        return Path(snapshot_download(model.source, revision=model.revision, allow_patterns=patterns))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise ArtifactError(f"model.source {model.source}: the hub gave no model ({_first_line(error)}).") from None
+
+
+def _converted(model: Model) -> Path:
+    return cache_folder() / "models" / identify(model).weights
+
+
+def _pypi(model: Model) -> re.Match[str]:
+    match = PYPI.match(model.source)
+    if not match:
+        raise RecipeError(f"model.source {model.source}: expected pypi:PACKAGE==VERSION#FILE.gguf, an exact version and a file.")
+    if not match["member"].endswith(".gguf"):
+        raise RecipeError(f"model.source {model.source}: expected a file that ends in .gguf after the #.")
+    return match
+
+
+def _unpacked(model: Model, folder: Path) -> Path:
+    """Download one wheel, check it, and take one file out of it. Nothing in it is imported or run."""
+    match = _pypi(model)
+    requirement = f"{match['package']}=={match['version']}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary", ":all:", "--dest", str(folder), requirement]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode or len(wheels) != 1:
+        reason = _first_line(result.stderr.strip().rpartition("ERROR: ")[2]) or "no wheel"
+        raise ArtifactError(
+            f"model.source {model.source}: pip download {requirement} failed ({reason}). "
+            "Check the network, the package index that pip uses, and that pip is installed in this environment."
+        )
+    found = file_digest(wheels[0])
+    if found != model.sha256:
+        raise RecipeError(
+            f"model.sha256: {wheels[0].name} has {found}, the recipe expects {model.sha256}. "
+            "Do not use it unless you know why it changed."
+        )
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        names = [name for name in wheel.namelist() if Path(name).name == match["member"] or name == match["member"]]
+        if len(names) != 1:
+            offered = ", ".join(name for name in wheel.namelist() if name.endswith(".gguf")) or "none"
+            raise RecipeError(f"model.source: {wheels[0].name} holds no single {match['member']}. Its .gguf files: {offered}.")
+        target = folder / "model.gguf"
+        with wheel.open(names[0]) as packed, open(target, "wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+    return target
+
+
+def _convert(gguf: Path, target: Path) -> Path:
+    """Save a .gguf model in transformers format (weights in float32)."""
+    try:
+        import gguf as _gguf  # noqa: F401 (transformers needs it, and its own message is a traceback)
+    except ImportError:
+        raise RecipeError('a .gguf model needs the gguf package:  pip install "langxfer[gguf]"') from None
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
+    try:
+        place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        network = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        # The weights were dequantized on reading, but saving refuses while these marks are there.
+        network.hf_quantizer, network.is_quantized = None, False
+        if hasattr(network.config, "quantization_config"):
+            del network.config.quantization_config
+        network.save_pretrained(temporary)
+        AutoTokenizer.from_pretrained(**place).save_pretrained(temporary)
+        os.replace(temporary, target)
+    except (OSError, ValueError, NotImplementedError, KeyError) as error:
+        if (target / "config.json").is_file():  # another process was faster
+            return target
+        raise ArtifactError(f"{gguf.name}: cannot convert it ({_first_line(error)}).") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        transformers_logging.enable_progress_bar()
+    return target
+
+
+def _hub_commit(name: str, revision: str | None) -> str:
+    """The commit that a hub revision stands for: moving names must never be part of a key."""
+    if revision and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    from huggingface_hub import model_info, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        commit = model_info(name, revision=revision, timeout=20).sha
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        try:  # without network, what was downloaded before will do
+            return Path(snapshot_download(name, revision=revision, local_files_only=True)).name
+        except (OSError, ValueError):
+            raise RecipeError(
+                f"model.source {name}: no folder of that name, and the model hub did not answer for it "
+                f"({_first_line(error)}). Check the name and the network, or use a local folder."
+            ) from None
+    if commit is None:
+        raise RecipeError(f"model.source {name}: the hub named no commit. Pin one with model.revision.")
+    return commit
+
+
+def _cached_digest(path: Path) -> str:
+    """SHA-256 of a file, remembered by path, size and time of change: weights are large."""
+    stat = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()
+    note = cache_folder() / "digests" / key
+    try:
+        return json.loads(note.read_text())["sha256"]
+    except (OSError, ValueError, KeyError):
+        value = file_digest(path)
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        temporary = note.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({"sha256": value, "file": path.name}))
+        os.replace(temporary, note)
+    except OSError:
+        pass  # only slower
+    return value
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

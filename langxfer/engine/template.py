@@ -1,0 +1,159 @@
+"""The chat template: one object for training, evaluation, preview and checks.
+
+It renders exactly as transformers' ``apply_chat_template`` does (a test compares them), but needs
+no torch, so that ``langxfer check`` can try a template in milliseconds. Rendering is a pure
+function: templates that ask for today's date (``strftime_now``) take their own fixed default.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langxfer.errors import RecipeError
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Model
+
+# For base models. Each ends a response with EOS and begins with BOS where the tokenizer has one.
+NAMED: dict[str, str] = {
+    "alpaca": (
+        "{{ bos_token }}{% for message in messages %}"
+        "{% if message['role'] == 'user' %}### Instruction:\n{{ message['content'] }}\n\n"
+        "{% elif message['role'] == 'assistant' %}### Response:\n{{ message['content'] }}{{ eos_token }}"
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}### Response:\n{% endif %}"
+    ),
+    "chatml": (
+        "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+        "{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}<|im_end|>{% endif %}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+    "plain": (
+        "{{ bos_token }}{% for message in messages %}{{ message['content'] }}"
+        "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}\n\n{% endif %}{% endfor %}"
+    ),
+}
+
+
+def _environment() -> Any:
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """``{% generation %} ... {% endgeneration %}`` marks the answer in some templates; its body is kept."""
+
+        tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
+
+        def parse(self, parser: Any) -> Any:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def raise_exception(message: str) -> None:
+        raise ValueError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **others: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **others)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    return environment
+
+
+@dataclass(frozen=True)
+class Template:
+    """A jinja chat template with the special tokens that it may name.
+
+    Attributes:
+        name: ``tokenizer`` or the name of a built-in template.
+        source: the jinja text.
+        bos: text of the BOS token, or "".
+        eos: text of the EOS token, or "".
+    """
+
+    name: str
+    source: str
+    bos: str
+    eos: str
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return _environment().from_string(self.source)
+
+    def _render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        return self._compiled.render(
+            messages=messages, add_generation_prompt=add_generation_prompt, bos_token=self.bos, eos_token=self.eos
+        )
+
+    def prompt(self, prompt: str) -> str:
+        """The text up to where the model begins to answer, generation header included."""
+        return self._render([{"role": "user", "content": prompt}], True)
+
+    def full(self, prompt: str, response: str) -> str:
+        """The text of prompt and answer, up to the end of the turn."""
+        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+        return self._render(messages, False)
+
+    def try_out(self) -> None:
+        """Render one turn.
+
+        Raises:
+            RecipeError: the template is broken, or what it makes of a finished turn does not begin with its prompt.
+        """
+        try:
+            prompt, full = self.prompt("How are you?"), self.full("How are you?", "Well, thank you.")
+        except Exception as error:  # a template is the model author's code and can fail in any way
+            raise RecipeError(
+                f"model.template: the {self._label} cannot render a plain turn ({type(error).__name__}: {error}). "
+                f"Choose a built-in one: {', '.join(NAMED)}."
+            ) from None
+        if not full.startswith(prompt):
+            raise RecipeError(
+                f"model.template: the {self._label} does not keep the prompt as the beginning of the finished turn, so the "
+                f"model would be trained on other prompts than it is asked.\n  prompt ends in   {prompt[-60:]!r}\n"
+                f"  finished turn is {full[-100:]!r}\n  Choose a built-in one: {', '.join(NAMED)}."
+            )
+        if "Well, thank you." not in full[len(prompt) :]:
+            raise RecipeError(f"model.template: the {self._label} loses the answer. Choose a built-in one: {', '.join(NAMED)}.")
+
+    @property
+    def _label(self) -> str:
+        return "tokenizer's chat template" if self.name == "tokenizer" else f"template {self.name!r}"
+
+
+def load_template(model: Model, folder: Path) -> Template:
+    """The template that the recipe names, or the tokenizer's own.
+
+    Raises:
+        RecipeError: no such name, or the tokenizer has none and the recipe names none.
+    """
+    settings = _json(folder / "tokenizer_config.json")
+    bos, eos = (_token(settings.get(name)) for name in ("bos_token", "eos_token"))
+    if model.template is not None:
+        if model.template not in NAMED:
+            raise RecipeError(f"model.template: there is no {model.template!r}. Built-in templates: {', '.join(NAMED)}.")
+        return Template(model.template, NAMED[model.template], bos, eos)
+    own = folder / "chat_template.jinja"
+    source = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")
+    if isinstance(source, list):  # several named templates, as older tokenizers have them
+        source = {entry["name"]: entry["template"] for entry in source}.get("default")
+    if not source:
+        raise RecipeError(
+            f"model.template: the tokenizer of {model.source} has no chat template (is it a base model?). "
+            f"Name one in the recipe: {', '.join(NAMED)}."
+        )
+    return Template("tokenizer", source, bos, eos)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _token(value: Any) -> str:
+    return value.get("content", "") if isinstance(value, dict) else value or ""

@@ -1,0 +1,27 @@
+"""Log-probabilities by view: all that an objective ever sees of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from langxfer.data import View
+
+
+@dataclass(frozen=True)
+class LogProbs:
+    """Log-probabilities of responses given their prompts, by view.
+
+    Attributes:
+        total: view -> ``[B]`` float32, the sum of the response tokens' log-probabilities in nats.
+        tokens: view -> ``[B]`` float32, how many response tokens were scored (EOS included).
+    """
+
+    total: Mapping[View, Tensor]
+    tokens: Mapping[View, Tensor]
+
+    def mean(self, view: View) -> Tensor:
+        """Nats per token, ``[B]``; an empty response counts as 0."""
+        return self.total[view] / self.tokens[view].clamp(min=1)

@@ -1,0 +1,235 @@
+"""The recipe: one frozen value that says WHAT is done (all but ``compute``) and where and how fast.
+
+Defaults live here and nowhere else. Unknown keys are errors. No torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from langxfer.components import AnyEvaluator, AnyFilter, AnyObjective, AnySelector, AnyTranslator, Component
+from langxfer.languages import check_language
+
+
+class Section(BaseModel):
+    """A closed part of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def what(self) -> dict[str, Any]:
+        """The section as JSON values, for cache keys."""
+        return self.model_dump(mode="json")
+
+
+class Model(Section):
+    """The model that is adapted, and the template that turns prompts into its input."""
+
+    source: str = Field(
+        min_length=1,
+        description="Hub id (org/name), local folder, local .gguf file, or pypi:PACKAGE==VERSION#FILE for a file in a wheel.",
+    )
+    revision: str | None = Field(None, description="Hub revision: a commit is best; a branch is resolved to its commit.")
+    sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of the wheel; required for pypi: sources, unused by others."
+    )
+    template: str | None = Field(
+        None, description="Name of a built-in chat template (for base models); null takes the tokenizer's own."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Precision of the forward pass. Trained weights are kept in float32 either way."
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run Python code that comes with the model. Only for models whose code you have read."
+    )
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Model:
+        if self.source.startswith("pypi:") and not self.sha256:
+            raise ValueError(
+                "a pypi: source needs sha256, the SHA-256 of the wheel. "
+                "Get it with `pip download --no-deps PACKAGE==VERSION` and `pip hash FILE`"
+            )
+        if self.sha256 and not self.source.startswith("pypi:"):
+            raise ValueError("sha256 is only used with a pypi: source. Remove it, or pin a hub model with revision")
+        return self
+
+
+class Fields(Section):
+    """Names of the fields in the data, where they differ from the format's usual ones."""
+
+    id: str = "id"
+    instruction: str = "instruction"
+    input: str = "input"
+    output: str = "output"
+    messages: str = "messages"
+
+
+class Data(Section):
+    """English (or other source-language) instruction data, and the languages to bring it to."""
+
+    source: str = Field(min_length=1, description="File (.json, .jsonl, .csv, .parquet), langxfer:FILE, or hub dataset id.")
+    format: Literal["alpaca", "messages", "oasst", "parallel"] = Field(
+        description="How rows are laid out; parallel holds both languages and needs no translator."
+    )
+    subset: str | None = Field(None, description="Configuration of a hub dataset.")
+    split: str = Field("train", description="Split of a hub dataset.")
+    revision: str | None = Field(None, description="Revision of a hub dataset.")
+    fields: Fields = Field(default_factory=Fields, description="Field names, where they differ.")
+    source_language: str = Field("en", description="BCP-47 tag of the data's language.")
+    target_languages: tuple[str, ...] = Field(min_length=1, description="BCP-47 tags to adapt the model to.")
+    limit: int | None = Field(None, ge=1, description="Take the first n source rows of the ranked training list.")
+    validation: int = Field(0, ge=0, description="Source rows set aside before anything else, chosen by seed.")
+    seed: int = Field(0, description="Chooses the validation rows.")
+    max_length: int = Field(3000, ge=8, description="Longest prompt + response, in tokens.")
+    too_long: Literal["drop", "cut"] = Field("drop", description="Drop longer examples, or cut the end of their responses.")
+    filters: tuple[AnyFilter, ...] = Field((), description="Filters; an example goes or stays in all views.")
+
+    @field_validator("source_language")
+    @classmethod
+    def _known_source(cls, tag: str) -> str:
+        return check_language(tag)
+
+    @field_validator("target_languages")
+    @classmethod
+    def _known_targets(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tags)) < len(tags):
+            raise ValueError(f"a language is listed twice: {', '.join(tags)}")
+        return tuple(check_language(tag) for tag in tags)
+
+    @model_validator(mode="after")
+    def _differs(self) -> Data:
+        if self.source_language in self.target_languages:
+            raise ValueError(f'source_language "{self.source_language}" is also in target_languages')
+        return self
+
+
+class Training(Section):
+    """How a phase is trained (AdamW). Defaults are the paper's (arXiv 2505.14297, appendix B) where it gives them."""
+
+    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate.")
+    min_learning_rate: float = Field(1.1e-6, ge=0, description="Learning rate of the last step.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Way from peak to minimum.")
+    warmup: float = Field(0.0, ge=0, description="Warm-up: a share of all steps if below 1, else a number of steps.")
+    batch_size: int = Field(8, ge=1, description="Examples per optimizer step (one example has up to four views).")
+    epochs: float = Field(1.0, gt=0, description="Passes over the data; ignored when steps is given.")
+    steps: int | None = Field(None, ge=1, description="Optimizer steps, instead of epochs.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of matrices.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="AdamW: decay of the second moment.")
+    epsilon: float = Field(1e-8, gt=0, description="AdamW: added to the denominator.")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="Clip the gradient to this L2 norm; null for never.")
+    dropout: bool = Field(False, description="Keep the model's dropout on while training.")
+    seed: int = Field(0, description="Order of examples, and dropout.")
+    validate_every: int | None = Field(None, ge=1, description="Steps between validations; null: at the end only.")
+    keep: Literal["best", "last"] = Field("last", description="Which weights win: lowest validation loss, or the last.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Training:
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate {self.min_learning_rate} exceeds learning_rate {self.learning_rate}")
+        if self.schedule == "constant" and "min_learning_rate" in self.model_fields_set:
+            raise ValueError("min_learning_rate has no effect with schedule: constant. Remove one of them")
+        if self.steps is not None and "epochs" in self.model_fields_set:
+            raise ValueError("epochs and steps are both given. Keep one of them")
+        return self
+
+
+class Phase(Section):
+    """One training phase. Its reference is the model at its start."""
+
+    objective: AnyObjective
+    selector: AnySelector
+    training: Training = Field(default_factory=Training)
+
+
+class Compute(Section):
+    """Where and how fast. Never changes a result beyond rounding, and is not part of any key."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one.")
+    threads: int | None = Field(None, ge=1, description="CPU threads; null: the cores this process may use.")
+    layout: Literal["tree", "padded"] = Field(
+        "tree", description="tree shares a prompt between its responses; padded gives each response a row of its own."
+    )
+    attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation of transformers.")
+    tokens_per_micro_batch: int = Field(2048, ge=1, description="Token budget of one forward pass; one example at the least.")
+    activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between resumable checkpoints.")
+    prompts_per_batch: int = Field(24, ge=1, description="Prompts answered at a time in evaluation.")
+
+
+class Recipe(Section):
+    """The whole of a run, as a value."""
+
+    title: str = Field(min_length=1, description="A name for people; not part of any key.")
+    requires: tuple[str, ...] = Field((), description="Distributions needed, such as langxfer-simpo>=0.1.")
+    model: Model
+    data: Data
+    translator: AnyTranslator | None = Field(None, description="Not needed for parallel data.")
+    phases: tuple[Phase, ...] = Field(min_length=1, description="Training phases, one after the other.")
+    evaluators: tuple[AnyEvaluator, ...] = Field((), description="What is measured before and after training.")
+    compute: Compute = Field(default_factory=Compute)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Recipe:
+        problems = [*self._translator_problems(), *self._validation_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _translator_problems(self) -> list[str]:
+        if self.data.format == "parallel":
+            if self.translator is not None:
+                return ["data.format parallel holds both languages, so translator is never used. Remove one of them"]
+            return []
+        if self.translator is None:
+            return [f"data.format {self.data.format} has one language only: add a translator"]
+        spoken = self.translator.languages()
+        return [
+            f'translator "{self.translator.name}" does not speak {tag}. It speaks: {", ".join(sorted(spoken or ()))}'
+            for tag in (self.data.source_language, *self.data.target_languages)
+            if spoken is not None and tag not in spoken
+        ]
+
+    def _validation_problems(self) -> list[str]:
+        if self.data.validation:
+            return []
+        return [
+            f"phases[{number}].training.{option} needs validation examples: set data.validation"
+            for number, phase in enumerate(self.phases)
+            for option, used in (
+                ("keep: best", phase.training.keep == "best"),
+                ("validate_every", phase.training.validate_every is not None),
+            )
+            if used
+        ]
+
+    def components(self) -> list[Component]:
+        """Every component of the recipe, outermost only."""
+        phases = [part for phase in self.phases for part in (phase.objective, phase.selector)]
+        translators = [self.translator] if self.translator else []
+        return [*self.data.filters, *translators, *phases, *self.evaluators]
+
+    def resolved(self, folder: Path) -> Recipe:
+        """The recipe with relative paths taken from ``folder``, the one it was read from."""
+
+        def path(text: str) -> str:
+            here = folder / text
+            return str(here.resolve()) if not Path(text).is_absolute() and here.exists() else text
+
+        translator = self.translator.resolve(folder) if self.translator else None
+        return self.model_copy(
+            update={
+                "model": self.model.model_copy(update={"source": path(self.model.source)}),
+                "data": self.data.model_copy(
+                    update={
+                        "source": path(self.data.source),
+                        "filters": tuple(filter_.resolve(folder) for filter_ in self.data.filters),
+                    }
+                ),
+                "translator": translator,
+                "evaluators": tuple(evaluator.resolve(folder) for evaluator in self.evaluators),
+            }
+        )
