@@ -198,7 +198,8 @@ def check_language(tag: str) -> str:
 def _unknown(tag: str) -> str:
     near = _suggestions(tag)
     if near:
-        advice = f"Did you mean {' or '.join(f'"{found}" ({LANGUAGES[found].name})' for found in near)}?"
+        named = [f'"{found}" ({LANGUAGES[found].name})' for found in near]
+        advice = f"Did you mean {' or '.join(named)}?"
     else:
         advice = f"Known: {', '.join(sorted(LANGUAGES))}."
     return f'"{tag}" is not a known language tag (BCP-47). {advice}'

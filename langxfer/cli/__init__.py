@@ -1,0 +1,221 @@
+"""The command line: verbs. It prints and decides nothing; data on stdout, progress and messages on stderr.
+
+Exit codes: 0 done, 1 failed, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from langxfer import loading, plugins
+from langxfer.errors import LangxferError
+
+if TYPE_CHECKING:
+    from langxfer.loading import LoadedRecipe
+    from langxfer.plugins import Catalog
+
+app = typer.Typer(
+    name="langxfer",
+    help="Bring an English-centric language model to other languages: translate, train, measure.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+out, err = Console(), Console(stderr=True)
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the recipe; may be repeated.", show_default=False),
+]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Load a plugin from a Python file; may be repeated.", show_default=False),
+]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders and shared artifacts are kept.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+
+
+def _load(recipe: str, overrides: list[str] | None, files: list[Path] | None) -> tuple[LoadedRecipe, Catalog]:
+    catalog = plugins.load(files or ())
+    return loading.load_recipe(recipe, catalog, overrides or ()), catalog
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
+    runs: RunsOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Do what a recipe says: translate, encode, train, evaluate. What was done before is not done again.
+
+    Example:  langxfer run recipes/clo.yaml --set data.limit=400
+    """
+    loaded, catalog = _load(recipe, set_, plugin)
+    from langxfer.cli.progress import RunDisplay
+    from langxfer.cli.summary import print_summary, summary_json
+    from langxfer.engine.run import Written
+    from langxfer.engine.run import run as execute
+
+    files = tuple((Path(info.source).name, info.sha256) for info in catalog.plugins if info.sha256)
+    with RunDisplay(err) as display:
+
+        def observe(event: Any) -> None:
+            display.show(event)
+            catalog.emit(event)
+
+        written = Written(loaded.text, loaded.path.name, tuple(set_ or ()), files)
+        result = execute(loaded.recipe, runs, observe=observe, written=written)
+    from langxfer.engine.runtime import is_main_process
+
+    if is_main_process():
+        _print_json(summary_json(result)) if json_ else print_summary(result, out)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
+    runs: RunsOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the rough cost.
+
+    Example:  langxfer plan recipes/clo.yaml --set phases[0].objective.beta=0.2
+    """
+    loaded, _ = _load(recipe, set_, plugin)
+    from langxfer.cli.summary import outlook_table
+    from langxfer.engine import cost
+    from langxfer.engine import plan as planning
+    from langxfer.engine.store import Store
+
+    made, store = planning.build(loaded.recipe), Store(runs / "artifacts")
+    rows, estimate = planning.outlook(made, store), cost.estimate(made, store)
+    if json_:
+        stages = [
+            {"stage": row.stage.label, "key": row.stage.key, "hit": row.hit, "reasons": list(row.reasons)} for row in rows
+        ]
+        _print_json({"run_key": made.key, "stages": stages, "cost": asdict(estimate)})
+        return
+    out.print(outlook_table(rows))
+    out.print(escape(estimate.sentence()))
+
+
+@app.command()
+def check(
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
+    runs: RunsOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Find out all that can be known of a recipe without loading weights.
+
+    Example:  langxfer check recipes/clo.yaml
+    """
+    loaded, _ = _load(recipe, set_, plugin)
+    from langxfer.engine.check import check as look
+
+    findings = look(loaded.recipe, runs)
+    problems = [finding for finding in findings if finding.verdict == "problem"]
+    if json_:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        marks = {"ok": "[green]ok     [/]", "problem": "[red]problem[/]", "unknown": "[yellow]later  [/]"}
+        for finding in findings:
+            out.print(f"{marks[finding.verdict]}  {finding.subject:<10}  {escape(finding.text)}", highlight=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def preview(
+    recipe: RecipeArgument,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many examples to show.")] = 3,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
+    runs: RunsOption = Path("runs"),
+    json_: JsonOption = False,
+) -> None:
+    """Show real examples as the model will see them: tokens, the scored part coloured, and what would be dropped.
+
+    Example:  langxfer preview recipes/clo.yaml -n 2
+    """
+    loaded, _ = _load(recipe, set_, plugin)
+    from langxfer.cli.summary import print_preview
+    from langxfer.engine.preview import preview as look
+
+    found = look(loaded.recipe, runs, count)
+    _print_json(asdict(found)) if json_ else print_preview(found, out)
+
+
+@app.command()
+def schema(plugin: PluginOption = None) -> None:
+    """Print the JSON schema of recipes, with the options of everything that is installed.
+
+    Example:  langxfer schema > langxfer.schema.json
+    """
+    _print_json(loading.schema(plugins.load(plugin or ())))
+
+
+@app.command("plugins")
+def plugins_(plugin: PluginOption = None, json_: JsonOption = False) -> None:
+    """List plugins, the words they add to the recipe language, and why any of them failed to load.
+
+    Example:  langxfer plugins --plugin my_objective.py
+    """
+    catalog = plugins.load(plugin or ())
+    if json_:
+        _print_json([asdict(info) for info in catalog.plugins])
+        return
+    for info in catalog.plugins:
+        out.print(f"[bold]{escape(info.name)}[/] {escape(info.version or '')}  ({escape(str(info.source))})", highlight=False)
+        if info.error:
+            out.print(f"  [red]failed:[/] {escape(info.error)}", highlight=False, soft_wrap=True)
+        for kind, names in info.words.items():
+            out.print(f"  {kind}: {', '.join(names)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def recipes(plugin: PluginOption = None, json_: JsonOption = False) -> None:
+    """List the registered recipes.
+
+    Example:  langxfer recipes
+    """
+    catalog = plugins.load(plugin or ())
+    rows = [{"name": name, "path": str(path), "plugin": owner} for name, (path, owner) in sorted(catalog.recipes.items())]
+    if json_:
+        _print_json(rows)
+        return
+    for row in rows:
+        out.print(f"[bold]{escape(row['name']):<20}[/] {escape(row['path'])}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: our own errors become sentences and exit codes."""
+    try:
+        app()
+    except LangxferError as error:
+        err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("stopped; finished stages are kept, and the same command goes on from here")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,111 @@
+"""Tables and previews on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from langxfer.cli.progress import duration, size
+from langxfer.components import Score
+from langxfer.report.tables import format_score, score_rows
+
+if TYPE_CHECKING:
+    from langxfer.engine.plan import Outlook
+    from langxfer.engine.preview import Preview
+    from langxfer.engine.run import Run
+
+
+def print_summary(run: Run, console: Console) -> None:
+    """Scores before and after, stages with time and memory, and where everything lies."""
+    scores = Table("score", "before", "after", "change", "unit", "n", title=escape(run.recipe.title))
+    for column in scores.columns[1:4]:
+        column.justify = "right"
+    for name, old, new in score_rows(run):
+        scores.add_row(escape(name), format_score(old), format_score(new), _change(old, new), new.unit, str(new.n))
+    if run.after:
+        console.print(scores)
+    stages = Table("stage", "", "time", "peak memory", title="stages")
+    seconds, peak = 0.0, 0
+    for outcome in run.outcomes:
+        facts = outcome.artifact.manifest["facts"]
+        stages.add_row(
+            escape(outcome.stage.label),
+            "made" if outcome.made else "found",
+            duration(facts["seconds"]) if outcome.made else f"({duration(facts['seconds'])})",
+            size(facts["peak_memory"]),
+        )
+        if outcome.made:
+            seconds, peak = seconds + facts["seconds"], max(peak, facts["peak_memory"])
+    console.print(stages)
+    if run.did_work:
+        console.print(f"This took {duration(seconds)} and at most {size(peak)} of memory.", highlight=False)
+    else:
+        console.print("Nothing to do: every stage was done before. Times in brackets are those of the run that made it.")
+    console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
+    console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
+    console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
+
+
+def _change(old: Score | None, new: Score) -> str:
+    """Before to after: green when better by more than two standard errors of the difference, red when worse."""
+    if old is None or old.value is None or new.value is None:
+        return ""
+    difference = new.value - old.value
+    text = f"{difference:+.{1 if new.unit == '%' else 3}f}"
+    noise = 2 * ((old.standard_error or 0) ** 2 + (new.standard_error or 0) ** 2) ** 0.5
+    if new.higher_is_better is None or abs(difference) <= noise:
+        return text
+    return f"[green]{text}[/]" if (difference > 0) == new.higher_is_better else f"[red]{text}[/]"
+
+
+def summary_json(run: Run) -> dict[str, Any]:
+    """The summary for programs."""
+    from dataclasses import asdict
+
+    return {
+        "run": str(run.path),
+        "model": str(run.model),
+        "did_work": run.did_work,
+        "scores": [
+            {"name": name, "before": asdict(old) if old else None, "after": asdict(new)} for name, old, new in score_rows(run)
+        ],
+        "stages": [
+            {"stage": o.stage.label, "key": o.stage.key, "made": o.made, **dict(o.artifact.manifest["facts"])}
+            for o in run.outcomes
+        ],
+    }
+
+
+def outlook_table(rows: Sequence[Outlook]) -> Table:
+    """Stages of a plan with hit or miss and the reasons."""
+    table = Table("stage", "key", "", "why")
+    for row in rows:
+        mark = "[cyan]hit[/]" if row.hit else "[yellow]miss[/]"
+        table.add_row(escape(row.stage.label), row.stage.key[:10], mark, escape("\n".join(row.reasons)))
+    return table
+
+
+def print_preview(preview: Preview, console: Console) -> None:
+    """Examples with the scored part coloured, then counts."""
+    for shown in preview.shown:
+        tokens = f"{len(shown.prompt)} + {len(shown.response)} tokens"
+        console.print(f"[bold]{escape(shown.id)}[/]  {shown.view.value}  {tokens}", highlight=False)
+        text = Text("".join(shown.prompt), style="dim")
+        for number, token in enumerate(shown.response):
+            text.append(token, style="green" if number % 2 else "bold green")
+        console.print(text)
+        console.print()
+    legend = "The green part is scored, token by token in two shades; the end-of-turn token is the last one."
+    console.print(legend)
+    console.print(
+        f"Of {preview.counted} training rows, {preview.usable} examples are usable and {preview.cut} are cut to max_length. "
+        f"Longest: {preview.longest} tokens; mean response: {preview.mean_response:.1f} tokens.",
+        highlight=False,
+    )
+    for reason, count in preview.dropped.items():
+        console.print(f"dropped {count}: {escape(reason)}", highlight=False)

@@ -1,0 +1,127 @@
+"""All that can be known of a recipe without loading weights: no torch, about a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from langxfer.engine import models, plan, sources
+from langxfer.engine.selection import chosen
+from langxfer.engine.store import Store
+from langxfer.engine.template import load_template
+from langxfer.errors import LangxferError
+from langxfer.recipe import Phase, Recipe
+
+LARGE = 64 << 20  # bytes; larger files are not read whole by a check
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``unknown`` means that it cannot be known before the model is fetched."""
+
+    verdict: Literal["ok", "problem", "unknown"]
+    subject: str
+    text: str
+
+
+def check(recipe: Recipe, runs: Path) -> list[Finding]:
+    """Look at everything, and go on after a problem. The recipe's paths must be resolved."""
+    return [
+        *_attempt("data", lambda: _data(recipe)),
+        *_attempt("translator", lambda: _translator(recipe)),
+        *_attempt("model", lambda: _model(recipe)),
+        *_attempt("evaluators", lambda: _evaluators(recipe)),
+        *_attempt("reference", lambda: _reference(recipe, runs)),
+    ]
+
+
+def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        found.extend(look())
+    except LangxferError as error:
+        found.append(Finding("problem", subject, str(error)))
+    return found
+
+
+def _data(recipe: Recipe) -> Iterator[Finding]:
+    data = recipe.data
+    path = sources.locate(data)
+    if path is None:
+        yield Finding("unknown", "data", f"{data.source} is a hub dataset: it is read when the run starts")
+        return
+    if path.suffix not in (".json", ".jsonl") or path.stat().st_size > LARGE:
+        yield Finding("ok", "data", f"{path.name} is there ({path.stat().st_size:,} bytes); its rows are read by the run")
+        return
+    rows, rejected = sources.read(data)
+    train, validation = sources.split(rows, data)
+    text = f"{path.name}: {len(rows)} usable rows, {len(train)} to train on, {len(validation)} to validate with"
+    yield Finding("ok", "data", text + (f"; {len(rejected)} cannot be used" if rejected else ""))
+
+
+def _translator(recipe: Recipe) -> Iterator[Finding]:
+    data = recipe.data
+    pairs = ", ".join(f"{data.source_language}-{tag}" for tag in data.target_languages)
+    if recipe.translator is None:
+        yield Finding("ok", "translator", f"none needed: the data is parallel ({pairs})")
+        return
+    recipe.translator.what()  # digests of its files, which must be there
+    known = recipe.translator.languages() is not None
+    yield Finding("ok", "translator", f"{recipe.translator.name}: {pairs}" + ("" if known else ", as far as its data go"))
+
+
+def _model(recipe: Recipe) -> Iterator[Finding]:
+    models.identify(recipe.model)
+    folder = models.local_folder(recipe.model)
+    if folder is None:
+        text = f"{recipe.model.source} is not in the cache; template and selectors are checked when the run has fetched it"
+        yield Finding("unknown", "model", text)
+        return
+    yield Finding("ok", "model", recipe.model.source)
+    yield from _attempt("template", lambda: _template(recipe, folder))
+    shapes = models.stored_shapes(folder)
+    if not shapes:
+        yield Finding("unknown", "selector", "the weights are not in the cache yet")
+        return
+    for number, phase in enumerate(recipe.phases):
+        yield from _attempt("selector", lambda n=number, p=phase: _selector(n, p, shapes))
+
+
+def _template(recipe: Recipe, folder: Path) -> Iterator[Finding]:
+    template = load_template(recipe.model, folder)
+    template.try_out()
+    yield Finding("ok", "template", "the tokenizer's own" if template.name == "tokenizer" else f"built-in {template.name}")
+
+
+def _selector(number: int, phase: Phase, shapes: dict[str, tuple[int, ...]]) -> Iterator[Finding]:
+    selector = phase.selector
+    names = chosen(selector, shapes)
+    share = sum(prod(shapes[name]) for name in names) / sum(prod(shape) for shape in shapes.values())
+    text = f"phases[{number}] {selector.name}: {len(names)} of {len(shapes)} tensors, {share:.1%} of the parameters"
+    yield Finding("ok", "selector", text)
+
+
+def _evaluators(recipe: Recipe) -> Iterator[Finding]:
+    for evaluator in recipe.evaluators:
+        evaluator.what()
+        needs_examples = bool(evaluator.scored_views()) and not recipe.data.validation
+        if needs_examples:
+            text = f"{evaluator.name} scores validation examples, and there are none: set data.validation"
+            yield Finding("problem", "evaluators", text)
+        else:
+            yield Finding("ok", "evaluators", evaluator.name)
+
+
+def _reference(recipe: Recipe, runs: Path) -> Iterator[Finding]:
+    store = Store(runs / "artifacts")
+    for number, phase in enumerate(plan.build(recipe).phases):
+        name = f"phases[{number}] {phase.phase.objective.name}"
+        if phase.reference is None:
+            yield Finding("ok", "reference", f"{name} needs none")
+        elif store.find("reference", phase.reference.key, verify=False):
+            yield Finding("ok", "reference", f"{name}: in the store already")
+        else:
+            yield Finding("ok", "reference", f"{name}: made from the model at the phase's start")

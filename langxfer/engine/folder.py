@@ -1,0 +1,175 @@
+"""The run folder: cheap to make, enough to reproduce the run, and all that a person wants to look at.
+
+    recipe.yaml        as written            filled.yaml     with all defaults
+    plan.json          stages and keys       manifest.json   versions, digests, hardware, time, memory
+    events.jsonl       what happened         metrics.jsonl   a row per optimizer step and validation
+    scores.json        before and after      samples.md      answers side by side
+    generations/       every answer          dropped.jsonl   every row that was not used, and why
+    model/             the adapted model     README.md       (in model/) its card
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langxfer.data import read_jsonl, write_jsonl
+from langxfer.engine import evaluate, stages, weights
+from langxfer.engine.plan import Plan, outlook
+from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.events import Event, Progress, StepFinished
+from langxfer.report.card import model_card
+from langxfer.report.samples import samples_page
+
+if TYPE_CHECKING:
+    from langxfer.engine.run import Run, Written
+    from langxfer.engine.stages import Work
+    from langxfer.recipe import Recipe
+
+LIBRARIES = ("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors")
+
+
+def name_of(recipe: Recipe, key: str) -> str:
+    """Folder name of a run: its title for people, its key for truth."""
+    slug = re.sub(r"[^a-z0-9]+", "-", recipe.title.lower()).strip("-")[:48] or "run"
+    return f"{slug}-{key[:10]}"
+
+
+def filled_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe with all defaults, as JSON values."""
+    return recipe.model_dump(mode="json", by_alias=True)
+
+
+class RunFolder:
+    """Writes the folder of one run; only the main process has one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def begin(self, recipe: Recipe, plan: Plan, store: Store, written: Written | None) -> None:
+        """Recipe and plan, before anything else happens."""
+        from ruamel.yaml import YAML
+
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if written is not None:
+                write_atomically(self.path / "recipe.yaml", written.text)
+            yaml = YAML()
+            yaml.width = 120
+            with open(self.path / "filled.yaml", "w", encoding="utf-8") as file:
+                yaml.dump(filled_json(recipe), file)
+            rows = [
+                {"stage": o.stage.label, "key": o.stage.key, "hit": o.hit, "reasons": o.reasons, "what": o.stage.what}
+                for o in outlook(plan, store)
+            ]
+            write_atomically(self.path / "plan.json", json.dumps(rows, indent=1, ensure_ascii=False))
+        self._written = written
+
+    def event(self, event: Event) -> None:
+        """Append an event; progress ticks and steps have their own places."""
+        if isinstance(event, Progress | StepFinished):
+            return
+        row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
+        with storage_errors(self.path), open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def finish(self, run: Run, work: Work) -> None:
+        """Everything else, from the artifacts. What is there and current is left as it is."""
+        manifest = self._manifest(run, work)
+        current = self._stored_model_key() == manifest["model_key"] and (self.path / "model" / "config.json").is_file()
+        write_jsonl(self.path / "dropped.jsonl", self._dropped(run))
+        write_jsonl(self.path / "metrics.jsonl", self._metrics(run))
+        self._scores(run)
+        self._generations(run, work)
+        (self.path / "samples.md").write_text(samples_page(run, self.path / "generations"), encoding="utf-8")
+        if not current:
+            self._model(run, work)
+        (self.path / "model" / "README.md").write_text(model_card(run, manifest), encoding="utf-8")
+        write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+
+    def _stored_model_key(self) -> str | None:
+        try:
+            return json.loads((self.path / "manifest.json").read_text(encoding="utf-8")).get("model_key")
+        except (OSError, ValueError):
+            return None
+
+    def _model(self, run: Run, work: Work) -> None:
+        temporary, final = self.path / "model.partial", self.path / "model"
+        shutil.rmtree(temporary, ignore_errors=True)
+        trained = [o.artifact.path / weights.TRAINED for o in run.outcomes if o.stage.name == "train"]
+        weights.export(run.recipe.model, work.model_folder, trained, run.recipe.compute, work.encoder, temporary)
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+
+    def _manifest(self, run: Run, work: Work) -> dict[str, Any]:
+        recipe = run.recipe
+        trains = [outcome.stage.key for outcome in run.outcomes if outcome.stage.name == "train"]
+        return {
+            "title": recipe.title,
+            "run_key": work.plan.key,
+            "model_key": digest([trains, recipe.model.what()]),
+            "model": {"source": recipe.model.source, **asdict(work.plan.model)},
+            "data": stages.facts_of(run.outcomes[0].artifact),
+            "encoded": stages.facts_of(run.outcomes[1].artifact),
+            "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
+            "versions": {**_versions(), "python": platform.python_version()},
+            "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
+            "overrides": list(self._written.overrides) if self._written else [],
+            "plugins": [{"file": name, "sha256": sha} for name, sha in (self._written.plugins if self._written else ())],
+            "stages": [
+                {
+                    "stage": o.stage.label,
+                    "key": o.stage.key,
+                    "artifact": f"{o.stage.name}/{o.stage.key}",
+                    **{k: v for k, v in stages.facts_of(o.artifact).items()},
+                }
+                for o in run.outcomes
+            ],
+        }
+
+    def _dropped(self, run: Run) -> Iterator[dict[str, Any]]:
+        for outcome in run.outcomes[:2]:
+            for row in read_jsonl(outcome.artifact.path / "dropped.jsonl"):
+                yield {"stage": outcome.stage.label, **row}
+
+    def _metrics(self, run: Run) -> Iterator[dict[str, Any]]:
+        trains = [outcome for outcome in run.outcomes if outcome.stage.name == "train"]
+        for number, outcome in enumerate(trains):
+            for row in read_jsonl(outcome.artifact.path / "metrics.jsonl"):
+                yield {"phase": number, **row}
+
+    def _scores(self, run: Run) -> None:
+        scores = {
+            when: {name: [asdict(score) for score in own] for name, own in found.items()}
+            for when, found in (("before", run.before), ("after", run.after))
+        }
+        write_atomically(self.path / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
+
+    def _generations(self, run: Run, work: Work) -> None:
+        target = self.path / "generations"
+        target.mkdir(exist_ok=True)
+        artifacts = {outcome.stage.key: outcome.artifact for outcome in run.outcomes}
+        for pair in work.plan.evaluators:
+            for when, stage in (("before", pair.before), ("after", pair.after)):
+                for name in (evaluate.GENERATIONS, evaluate.ROWS):
+                    source = artifacts[stage.key].path / name
+                    if source.is_file():
+                        shutil.copyfile(source, target / f"{pair.evaluator.name}.{when}.{name}")
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

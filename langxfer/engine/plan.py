@@ -1,0 +1,199 @@
+"""From a recipe to stages with keys. A fixed order, not a general graph; no torch.
+
+    translate -> encode -> evaluate (before) -> (reference -> train) per phase -> evaluate (after)
+
+A key is the hash of everything that decides a stage's result, upstream keys included, so a plan
+is known before anything has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from langxfer.components import Evaluator
+from langxfer.engine import models, sources
+from langxfer.engine.models import ModelIdentity
+from langxfer.engine.store import Store, digest
+from langxfer.engine.template import NAMED
+from langxfer.recipe import Phase, Recipe
+
+RESULTS_VERSION = 1  # raised when the engine itself begins to give other results
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Something that is made once.
+
+    Attributes:
+        name: kind of stage, also the folder of its artifacts.
+        label: what people read, such as ``train[0] clo``.
+        what: JSON values that decide the result.
+    """
+
+    name: str
+    label: str
+    what: Mapping[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        return digest({"stage": self.name, "what": self.what, "engine": RESULTS_VERSION})
+
+
+@dataclass(frozen=True)
+class PhaseStages:
+    """The stages of one training phase."""
+
+    phase: Phase
+    reference: Stage | None
+    train: Stage
+
+
+@dataclass(frozen=True)
+class EvaluatorStages:
+    """The stages of one evaluator."""
+
+    evaluator: Evaluator
+    before: Stage
+    after: Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a recipe."""
+
+    recipe: Recipe
+    model: ModelIdentity
+    translate: Stage
+    encode: Stage
+    phases: tuple[PhaseStages, ...]
+    evaluators: tuple[EvaluatorStages, ...]
+
+    @property
+    def stages(self) -> Iterator[Stage]:
+        """In the order in which they run."""
+        yield self.translate
+        yield self.encode
+        yield from (pair.before for pair in self.evaluators)
+        for phase in self.phases:
+            yield from ([phase.reference] if phase.reference else [])
+            yield phase.train
+        yield from (pair.after for pair in self.evaluators)
+
+    @cached_property
+    def key(self) -> str:
+        """The identity of the whole run."""
+        return digest([stage.key for stage in self.stages])
+
+
+def build(recipe: Recipe) -> Plan:
+    """The plan of a recipe whose paths are resolved.
+
+    Raises:
+        RecipeError, DataError: the model or the data cannot be found.
+    """
+    model = models.identify(recipe.model)
+    data = recipe.data
+    chosen = {
+        "data": {
+            **sources.identity(data),
+            "format": data.format,
+            "fields": data.fields.what(),
+            "source_language": data.source_language,
+            "target_languages": list(data.target_languages),
+            "validation": data.validation,
+            "seed": data.seed if data.validation else None,
+            "filters": [filter_.what() for filter_ in data.filters],
+        },
+        "translator": recipe.translator.what() if recipe.translator else None,
+    }
+    translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
+    tokens = {
+        "tokenizer": model.tokenizer,
+        "template": recipe.model.template and NAMED.get(recipe.model.template),
+        "max_length": data.max_length,
+        "too_long": data.too_long,
+    }
+    encode = Stage("encode", "encode", {"translate": translate.key, **tokens})
+    base = {"model": model.weights, "dtype": recipe.model.dtype, "libraries": libraries()}
+    phases: list[PhaseStages] = []
+    start: dict[str, Any] = dict(base)
+    for number, phase in enumerate(recipe.phases):
+        phases.append(_phase(number, phase, start, encode))
+        start = {**start, "model": phases[-1].train.key}
+    # Of the data, an evaluation sees the validation examples alone: it is shared by all sizes (data.limit).
+    seen = {"validation": digest({**chosen, **tokens}), "tokenizer": model.tokenizer, "template": tokens["template"]}
+    evaluators = [
+        EvaluatorStages(
+            evaluator,
+            Stage("evaluate", f"evaluate before: {evaluator.name}", {**base, **seen, "evaluator": evaluator.what()}),
+            Stage("evaluate", f"evaluate after: {evaluator.name}", {**start, **seen, "evaluator": evaluator.what()}),
+        )
+        for evaluator in recipe.evaluators
+    ]
+    return Plan(recipe, model, translate, encode, tuple(phases), tuple(evaluators))
+
+
+def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -> PhaseStages:
+    objective = phase.objective
+    views = sorted(view.value for view in objective.views)
+    reference = None
+    if objective.needs_reference:
+        reference = Stage("reference", f"reference[{number}]", {**start, "encode": encode.key, "views": views})
+    what = {
+        **start,
+        "encode": encode.key,
+        "reference": reference.key if reference else None,
+        "objective": objective.what(),
+        "selector": phase.selector.what(),
+        "training": phase.training.what(),
+    }
+    return PhaseStages(phase, reference, Stage("train", f"train[{number}] {objective.name}", what))
+
+
+def libraries() -> dict[str, str]:
+    """Versions (major.minor) of the libraries that decide the numerics."""
+    found: dict[str, str] = {}
+    for name in ("torch", "transformers"):
+        try:
+            found[name] = ".".join(version(name).split(".")[:2])
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Whether a stage will be made, and why: ``hit``, or a list of what changed since the most similar artifact."""
+
+    stage: Stage
+    hit: bool
+    reasons: tuple[str, ...]
+
+
+def outlook(plan: Plan, store: Store) -> list[Outlook]:
+    """Hit or miss of every stage, with the reason of each miss."""
+    found: list[Outlook] = []
+    missing: dict[str, str] = {}  # key -> label of stages that will be made
+    for stage in plan.stages:
+        hit = store.find(stage.name, stage.key, verify=False) is not None
+        reasons = [] if hit else _reasons(stage, store, missing)
+        if not hit:
+            missing[stage.key] = stage.label
+        found.append(Outlook(stage, hit, tuple(reasons)))
+    return found
+
+
+def _reasons(stage: Stage, store: Store, missing: Mapping[str, str]) -> list[str]:
+    if store.partial(stage.name, stage.key).exists():
+        return ["unfinished: goes on where it stopped"]
+    upstream = [missing[value] for value in stage.what.values() if isinstance(value, str) and value in missing]
+    changes = store.nearest(stage.name, stage.what)
+    if changes is None:
+        return ["never made before"]
+    own = [change for change in changes if not change.startswith(("encode ", "reference ", "translate ", "validation "))]
+    own = [change for change in own if not (upstream and change.startswith("model "))]
+    return [*(f"{label} is made again" for label in upstream), *own] or changes or ["the stored one is incomplete or corrupt"]

@@ -1,0 +1,94 @@
+"""Real examples as the model will see them, and counts of what would be dropped or cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from langxfer.data import View
+from langxfer.engine import models, plan, sources, translate
+from langxfer.engine.encode import Encoded, Encoder, Unusable
+from langxfer.engine.stages import reasons
+from langxfer.engine.store import Store
+from langxfer.errors import DataError
+from langxfer.recipe import Recipe
+from langxfer.translation.segment_cache import SegmentCache
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One example of one view: tokens as text, those of the response scored."""
+
+    id: str
+    view: View
+    prompt: tuple[str, ...]
+    response: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What ``langxfer preview`` prints.
+
+    ``counted`` is how many training rows the counts are about: all of them for parallel data and
+    for data translated before, the shown ones alone otherwise (translating is the run's work).
+    """
+
+    shown: list[Shown]
+    counted: int
+    usable: int
+    cut: int
+    dropped: dict[str, int]
+    longest: int
+    mean_response: float
+
+
+def preview(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None] = lambda done, total: None) -> Preview:
+    """Encode the training examples (translating ``count`` rows where that was not done yet) and show the first ones."""
+    encoder = Encoder(recipe.model, models.fetch(recipe.model))
+    examples, lost, counted = _examples(recipe, runs, count, progress)
+    kept: list[Encoded] = []
+    cut = 0
+    for item, was_cut in encoder.encode(examples, recipe.data.max_length, recipe.data.too_long):
+        if isinstance(item, Unusable):
+            lost.append(item.reason)
+        else:
+            kept.append(item)
+            cut += was_cut
+    if not kept:
+        raise DataError(f"no example can be shown. Dropped: {reasons(lost)}.")
+    views = sorted(set().union(*(phase.objective.views for phase in recipe.phases)))
+    shown = [
+        Shown(e.id, view, _tokens(encoder, e.prompts[view.prompt]), _tokens(encoder, e.responses[view]))
+        for e in kept[:count]
+        for view in views
+    ]
+    lengths = [len(e.responses[view]) for e in kept for view in views]
+    longest = max(e.length(view) for e in kept for view in views)
+    return Preview(shown, counted, len(kept), cut, reasons(lost), longest, sum(lengths) / len(lengths))
+
+
+def _examples(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None]) -> tuple[list, list[str], int]:
+    data, translator = recipe.data, recipe.translator
+    rows, rejected = sources.read(data)
+    train, _ = sources.split(rows, data)
+    lost = [item.reason for item in rejected]
+    if translator is None:
+        examples, dropped = translate.build_examples(train, data, None, "parallel", progress)
+        return examples, lost + [item.reason for item in dropped], len(train)
+    made = plan.build(recipe)
+    found = Store(runs / "artifacts").find("translate", made.translate.key)
+    if found is not None:
+        from langxfer.data import read_examples, read_jsonl
+
+        lost = [row["reason"] for row in read_jsonl(found.path / "dropped.jsonl")]
+        return read_examples(found.path / "train.jsonl"), lost, len(train)
+    some = train[:count]
+    with translator.open("cpu", models.cache_folder()) as opened:
+        cached = SegmentCache(models.cache_folder() / "segments.sqlite").cached(opened, translator.what())
+        examples, dropped = translate.build_examples(some, data, cached, translator.name, progress)
+    return examples, lost + [item.reason for item in dropped], len(some)
+
+
+def _tokens(encoder: Encoder, ids: list[int]) -> tuple[str, ...]:
+    return tuple(encoder.tokenizer.decode([token]) for token in ids)

@@ -1,0 +1,119 @@
+"""Devices, precision and processes: the only file that knows Accelerate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from langxfer.errors import RecipeError
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Compute
+
+T = TypeVar("T")
+
+
+def free_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Runtime:
+    """One process of a run. ``main`` is the one that decides and writes.
+
+    Raises:
+        RecipeError: ``compute.device`` asks for CUDA and there is none.
+    """
+
+    def __init__(self, compute: Compute):
+        from accelerate import PartialState
+
+        if compute.device == "cuda" and not torch.cuda.is_available():
+            raise RecipeError("compute.device is cuda, but torch sees no CUDA device here. Use auto or cpu.")
+        self._state = PartialState(cpu=compute.device == "cpu" or not torch.cuda.is_available())
+        self.device: torch.device = self._state.device
+        self.rank: int = self._state.process_index
+        self.world: int = self._state.num_processes
+        self.main: bool = self._state.is_main_process
+        self.threads = compute.threads or max(1, free_cores() // self.world)
+        if self.device.type == "cpu":
+            torch.set_num_threads(self.threads)
+
+    def autocast(self, dtype: str) -> AbstractContextManager[Any]:
+        """The context of a forward pass in the model's precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if dtype == "bfloat16" else nullcontext()
+
+    def barrier(self) -> None:
+        self._state.wait_for_everyone()
+
+    def decide(self, value: T) -> T:
+        """The main process's value, on every process: no rank decides alone."""
+        if self.world == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        box = [value]
+        broadcast_object_list(box)
+        return box[0]
+
+    def gather(self, items: Sequence[T]) -> list[T]:
+        """The items of all processes, rank after rank."""
+        if self.world == 1:
+            return list(items)
+        from accelerate.utils import gather_object
+
+        return gather_object(list(items))
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Sum tensors over all processes, in place."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.all_reduce(tensor)
+
+    def hardware(self) -> dict[str, Any]:
+        """What the run's manifest says of the machine."""
+        facts: dict[str, Any] = {"device": self.device.type, "processes": self.world, "threads": self.threads}
+        if self.device.type == "cuda":
+            facts["accelerator"] = torch.cuda.get_device_name(self.device)
+        return facts
+
+
+class PeakMemory:
+    """Highest memory of a stretch of work, in bytes: resident on CPU, allocated on CUDA.
+
+    Linux can restart the high-water mark of a process; elsewhere the mark is that of the whole process.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            try:
+                Path("/proc/self/clear_refs").write_text("5")
+            except OSError:
+                pass
+
+    def read(self) -> int:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        try:
+            status = Path("/proc/self/status").read_text()
+            return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        except (OSError, IndexError, ValueError):
+            import resource
+
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that prints."""
+    from accelerate import PartialState
+
+    return PartialState().is_main_process

@@ -1,0 +1,232 @@
+"""How each stage makes its artifact. Every function writes into the folder it is given, and frees what it loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from langxfer.components import Evaluator
+from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
+from langxfer.engine import encode, evaluate, models, reference, sources, translate, weights
+from langxfer.engine.encode import Encoded, Encoder, Unusable
+from langxfer.engine.forward import Scorer
+from langxfer.engine.plan import PhaseStages, Plan
+from langxfer.engine.runtime import Runtime
+from langxfer.engine.store import Artifact
+from langxfer.engine.train import Examples, Step, train
+from langxfer.errors import DataError
+from langxfer.events import Event, Notice, Progress
+from langxfer.recipe import Recipe
+from langxfer.translation.segment_cache import SegmentCache
+
+Facts = dict[str, Any]
+
+
+@dataclass
+class Work:
+    """What all stages of a run share. The model folder and the encoder are fetched when first needed."""
+
+    plan: Plan
+    runtime: Runtime
+    emit: Callable[[Event], None]
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.plan.recipe
+
+    @cached_property
+    def model_folder(self) -> Path:
+        if self.runtime.main and models.local_folder(self.recipe.model) is None:
+            self.emit(Notice(f"fetching the model {self.recipe.model.source}"))
+            models.fetch(self.recipe.model)
+        self.runtime.barrier()
+        return models.fetch(self.recipe.model)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder(self.recipe.model, self.model_folder)
+
+    def progress(self, label: str, unit: str) -> Callable[[int, int], None]:
+        """A callback ``(done, total)`` that becomes events."""
+        return lambda done, total: self.emit(Progress(label, done, total, unit))
+
+    def scorer(self, trained: Sequence[Path]) -> Scorer:
+        """The model with earlier phases' weights, ready to score, after a self-check."""
+        recipe = self.recipe
+        network = weights.load_model(recipe.model, self.model_folder, trained, recipe.compute, self.runtime.device)
+        return Scorer(network, recipe.compute.layout, self._autocast, lambda message: self.emit(Notice(message)))
+
+    def _autocast(self) -> Any:
+        return self.runtime.autocast(self.recipe.model.dtype)
+
+
+def free() -> None:
+    """Give memory of finished stages back, to the system too, so that peaks are those of one stage."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        pass  # not glibc
+
+
+def make_translate(work: Work, folder: Path) -> Facts:
+    """Read, split, translate and filter: ``train.jsonl``, ``validation.jsonl``, ``dropped.jsonl``."""
+    data, translator = work.recipe.data, work.recipe.translator
+    rows, rejected = sources.read(data)
+    train_rows, validation_rows = sources.split(rows, data)
+    every = [*train_rows, *validation_rows]
+    progress = work.progress(work.plan.translate.label, "segments")
+    if translator is None:
+        examples, dropped = translate.build_examples(every, data, None, "parallel", progress)
+    else:
+        cache = SegmentCache(models.cache_folder() / "segments.sqlite")
+        with translator.open(work.runtime.device.type, models.cache_folder()) as opened:
+            cached = cache.cached(opened, translator.what())
+            examples, dropped = translate.build_examples(every, data, cached, translator.name, progress)
+    held_out = {row.id for row in validation_rows}
+    parts = {"train": [], "validation": []}
+    for example in examples:
+        parts["validation" if example.id.rpartition("/")[0] in held_out else "train"].append(example)
+    lost = [*rejected, *dropped]
+    write_jsonl(folder / "dropped.jsonl", ({"row": item.row, "reason": item.reason} for item in lost))
+    counts = reasons(item.reason for item in lost)
+    for name, own in parts.items():
+        write_examples(folder / f"{name}.jsonl", own)
+    if not parts["train"]:
+        raise DataError(f"data.source {data.source}: no training example is left. Dropped: {_listed(counts)}.")
+    if data.validation and not parts["validation"]:
+        raise DataError(f"data.source {data.source}: no validation example is left. Dropped: {_listed(counts)}.")
+    facts = {"rows": len(rows), "train": len(parts["train"]), "validation": len(parts["validation"]), "dropped": counts}
+    if counts:
+        work.emit(Notice(f"{len(lost)} of {len(rows)} rows or pairs were not used: {_listed(counts)}"))
+    return facts
+
+
+def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
+    """Token ids of all examples: ``train.safetensors``, ``validation.safetensors``, ``dropped.jsonl``."""
+    data, facts, lost = work.recipe.data, Facts(), []
+    progress = work.progress(work.plan.encode.label, "examples")
+    for name in ("train", "validation"):
+        examples = read_examples(translated.path / f"{name}.jsonl")
+        kept: list[Encoded] = []
+        cut = 0
+        for done, (item, was_cut) in enumerate(work.encoder.encode(examples, data.max_length, data.too_long), 1):
+            if isinstance(item, Unusable):
+                lost.append({"row": item.row, "reason": item.reason})
+            else:
+                kept.append(item)
+                cut += was_cut
+            progress(done, len(examples))
+        encode.save(folder / f"{name}.safetensors", kept)
+        tokens = sum(len(ids) for e in kept for ids in (*e.prompts.values(), *e.responses.values()))
+        facts |= {name: len(kept), f"{name}_cut": cut, f"{name}_tokens": tokens}
+    write_jsonl(folder / "dropped.jsonl", lost)
+    counts = reasons(item["reason"] for item in lost)
+    if not facts["train"]:
+        raise DataError(f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long.")
+    if counts or facts["train_cut"] or facts["validation_cut"]:
+        cut = facts["train_cut"] + facts["validation_cut"]
+        work.emit(Notice(f"encoding dropped {len(lost)} examples ({_listed(counts) or 'none'}) and cut {cut}"))
+    if work.encoder.merged:
+        work.emit(Notice(f"{work.encoder.merged} responses were tokenised apart: the tokenizer merges across the prompt's end"))
+    return {**facts, "dropped": counts, "merged_boundaries": work.encoder.merged}
+
+
+def load_encoded(encoded: Artifact, name: str) -> list[Encoded]:
+    """``train`` or ``validation``, as encoded."""
+    return encode.load(encoded.path / f"{name}.safetensors")
+
+
+def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, trained: Sequence[Path]) -> Facts:
+    """Per-token log-probabilities of the phase's start, for training and validation examples."""
+    assert phase.reference is not None
+    examples = [*load_encoded(encoded, "train"), *load_encoded(encoded, "validation")]
+    scorer = work.scorer(trained)
+    scorer.self_check(examples[0])
+    progress, runtime = work.progress(phase.reference.label, "examples"), work.runtime
+    reference.write_parts(
+        folder,
+        scorer,
+        examples,
+        sorted(phase.phase.objective.views),
+        work.recipe.compute.tokens_per_micro_batch,
+        (runtime.rank, runtime.world),
+        lambda done: progress(done, len(examples)),
+    )
+    return {"examples": len(examples)}
+
+
+def make_train(
+    work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, referenced: Artifact | None, trained: Sequence[Path]
+) -> Facts:
+    """One training phase: ``trained.safetensors`` (the selected parameters alone) and ``metrics.jsonl``."""
+    recipe, runtime = work.recipe, work.runtime
+    objective, training = phase.phase.objective, phase.phase.training
+    sets = [load_encoded(encoded, name) for name in ("train", "validation")]
+    views = sorted(objective.views)
+    references = reference.read(referenced.path, [e for own in sets for e in own], views) if referenced else None
+    network = weights.load_model(
+        recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
+    )
+    parameters = weights.trainable(network, phase.phase.selector)
+    notify = lambda message: work.emit(Notice(message))  # noqa: E731
+    scorer = Scorer(network, recipe.compute.layout, work._autocast, notify)
+    scorer.self_check(sets[0][0])
+    if recipe.compute.activation_checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    if training.dropout or recipe.compute.activation_checkpointing:
+        network.train()
+    step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch)
+    data, validation = (Examples(own, references) for own in sets)
+    facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
+    if runtime.main:
+        weights.save_trained(parameters, folder / weights.TRAINED)
+    share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
+    return {**facts, "trained_parameters": len(parameters), "trained_share": share}
+
+
+def make_evaluate(
+    work: Work,
+    folder: Path,
+    label: str,
+    evaluator: Evaluator,
+    examples: Sequence[ParallelExample],
+    encoded: Sequence[Encoded],
+    trained: Sequence[Path],
+) -> Facts:
+    """Scores, rows and generations of one evaluator on one model."""
+    scorer = work.scorer(trained)
+    if encoded:
+        scorer.self_check(encoded[0])
+    compute, progress = work.recipe.compute, work.progress(label, "items")
+    evidence = evaluate.gather_evidence(evaluator, scorer, work.encoder, examples, encoded, compute, work.runtime, progress)
+    evaluation = evaluator.evaluate(evidence)
+    if work.runtime.main:
+        evaluate.write(folder, evaluation, evidence)
+    return {"scores": len(evaluation.scores)}
+
+
+def reasons(items: Any) -> dict[str, int]:
+    """How often each reason occurs, most frequent first."""
+    from collections import Counter
+
+    return dict(Counter(items).most_common())
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in counts.items())
+
+
+def facts_of(artifact: Artifact) -> Facts:
+    """What the manifest says beyond the key: counts, seconds, memory."""
+    return json.loads(json.dumps(artifact.manifest.get("facts", {})))

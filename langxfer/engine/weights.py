@@ -1,0 +1,119 @@
+"""Loading a model with what earlier phases trained, choosing what is trained, and exporting the result."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from langxfer.engine.selection import chosen
+from langxfer.errors import RecipeError
+
+if TYPE_CHECKING:
+    from langxfer.components import Selector
+    from langxfer.engine.encode import Encoder
+    from langxfer.recipe import Compute, Model
+
+TRAINED = "trained.safetensors"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' own progress bars and notices: the run has its own."""
+    from transformers.utils import logging as transformers_logging
+
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    transformers_logging.disable_progress_bar()
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        transformers_logging.enable_progress_bar()
+
+
+def load_model(
+    model: Model, folder: Path, trained: Sequence[Path], compute: Compute, device: torch.device, *, dropout: bool = False
+) -> nn.Module:
+    """A causal language model in eval mode, without gradients, with earlier phases' weights applied in order."""
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": getattr(torch, model.dtype), "attn_implementation": compute.attention}
+    try:
+        with quiet():
+            network = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=model.trust_remote_code, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise RecipeError(f"model.source {model.source}: cannot be loaded ({str(error).strip().splitlines()[0]}).") from None
+    network.requires_grad_(False).eval()
+    if not dropout:
+        without_dropout(network)
+    for path in trained:
+        apply_trained(network, path)
+    return network.to(device)
+
+
+def without_dropout(network: nn.Module) -> None:
+    """Dropout of policy and reference would differ: switch it off in modules and in attention."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def apply_trained(network: nn.Module, path: Path) -> None:
+    """Put trained tensors in place. They keep float32, as they had while training."""
+    from safetensors.torch import load_file
+
+    parameters = dict(network.named_parameters())
+    for name, value in load_file(path).items():
+        parameters[name].data = value.to(parameters[name].device)
+
+
+def trainable(network: nn.Module, selector: Selector) -> dict[str, nn.Parameter]:
+    """Switch on gradients of the selected parameters, in float32, and return them by name.
+
+    Raises:
+        RecipeError: the selector chose nothing, or names that the model lacks.
+    """
+    parameters = dict(network.named_parameters())
+    names = chosen(selector, {name: tuple(value.shape) for name, value in parameters.items()})
+    for name in sorted(names):
+        parameters[name].data = parameters[name].data.float()
+        parameters[name].requires_grad_(True)
+    return {name: parameters[name] for name in parameters if name in names}
+
+
+def save_trained(parameters: dict[str, nn.Parameter], path: Path) -> None:
+    """Store trained tensors (float32) by name."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
+    save_file(tensors, path)
+
+
+def export(model: Model, folder: Path, trained: Sequence[Path], compute: Compute, encoder: Encoder, target: Path) -> None:
+    """Write the adapted model in plain transformers format, with tokenizer, template and generation configuration."""
+    from transformers import GenerationConfig
+
+    network = load_model(model, folder, trained, compute, torch.device("cpu"), dropout=True)
+    network.to(getattr(torch, model.dtype))
+    generation = network.generation_config or GenerationConfig()
+    generation.eos_token_id = sorted(encoder.stop_ids)
+    network.generation_config = generation
+    with quiet():
+        network.save_pretrained(target)
+        encoder.tokenizer.chat_template = encoder.template.source
+        encoder.tokenizer.save_pretrained(target)
+    path = target / "config.json"  # the folder it was loaded from means nothing elsewhere
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,148 @@
+"""Translation models in Hugging Face format: what they are, and where their files are.
+
+``identity`` names a model without its weights having to be there; ``folder`` has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from langxfer.errors import RecipeError
+
+HUB = re.compile(r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
+COMMIT = re.compile("^[0-9a-f]{40}$")
+SAFE_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+TOKENIZER = (
+    "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+    "vocab*", "merges.txt", "*.model", "*.spm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model: a local folder, or a hub id (``org/name``) with an optional revision."""
+
+    source: str
+    revision: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return Path(self.source).is_dir()
+
+    def identity(self) -> dict[str, str | None]:
+        """``model`` and ``revision`` as they belong in a cache key: a digest of files, or an exact commit.
+
+        A folder's weights, configuration and tokenizer files count, its path does not.
+
+        Raises:
+            RecipeError: there is no such folder or hub model, or no way to ask.
+        """
+        if self.is_folder:
+            return {"model": f"sha256:{_folder_digest(Path(self.source))}", "revision": None}
+        return {"model": self.source, "revision": self._commit()}
+
+    def folder(self) -> Path:
+        """The folder with all files; downloads what is not there yet.
+
+        Raises:
+            RecipeError: as ``identity``, or the download failed.
+        """
+        if self.is_folder:
+            _weights(Path(self.source))
+            return Path(self.source)
+        commit = self._commit()
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            here = Path(snapshot_download(self.source, revision=commit, local_files_only=True))
+            if _weight_files(here):
+                return here
+        except (OSError, ValueError):
+            pass  # not there yet
+        try:
+            names = HfApi().list_repo_files(self.source, revision=commit)
+            weights = SAFE_WEIGHTS if any(name.endswith(".safetensors") for name in names) else PICKLED_WEIGHTS
+            return Path(snapshot_download(self.source, revision=commit, allow_patterns=[*weights, *TOKENIZER]))
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            raise RecipeError(f"translator.model {self.source}: the download failed ({first_line(error)}).") from None
+
+    def _commit(self) -> str:
+        if self.source.startswith((".", "/", "~")) or not HUB.match(self.source):
+            raise RecipeError(
+                f"translator.model {self.source}: no such folder, and it is not a hub id (org/name). "
+                "Relative paths are taken from the recipe's folder."
+            )
+        return _hub_commit(self.source, self.revision)
+
+
+@lru_cache
+def _hub_commit(name: str, revision: str | None) -> str:
+    """The commit that a revision stands for: moving names must never be part of a key."""
+    if revision and COMMIT.match(revision):
+        return revision
+    from huggingface_hub import model_info, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        commit = model_info(name, revision=revision, timeout=20).sha
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        try:  # without network, what was downloaded before will do
+            return Path(snapshot_download(name, revision=revision, local_files_only=True)).name
+        except (OSError, ValueError):
+            raise RecipeError(
+                f"translator.model {name}: no folder of that name, and the model hub did not answer for it "
+                f"({first_line(error)}). Check the name and the network, or use a local folder."
+            ) from None
+    if commit is None:
+        raise RecipeError(f"translator.model {name}: the hub named no commit. Pin one with revision.")
+    return commit
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The weights that transformers would read: pickled ones only where there are no others."""
+    for patterns in (SAFE_WEIGHTS, PICKLED_WEIGHTS):
+        found = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+        if any(not path.name.endswith(".json") for path in found):
+            return found
+    return []
+
+
+def _weights(folder: Path) -> list[Path]:
+    found = _weight_files(folder)
+    if not found or not (folder / "config.json").is_file():
+        raise RecipeError(
+            f"translator.model {folder}: expected config.json and *.safetensors (or pytorch_model.bin) there. "
+            "Point it at a folder that save_pretrained wrote."
+        )
+    return found
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Configuration and tokenizer files of a checkpoint."""
+    return sorted({path for pattern in TOKENIZER for path in folder.glob(pattern) if path.is_file()})
+
+
+def _folder_digest(folder: Path) -> str:
+    files = {path.name: path.stat() for path in [*_weights(folder), *tokenizer_files(folder)]}
+    digests = {name: _file_digest(str(folder / name), stat.st_size, stat.st_mtime_ns) for name, stat in files.items()}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def _file_digest(path: str, size: int, changed_ns: int) -> str:
+    """Weights are large, and a run asks for their digest more than once."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def first_line(error: object) -> str:
+    """The first line of an error's message, short enough to stand inside another one."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
