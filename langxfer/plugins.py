@@ -140,8 +140,9 @@ def load(files: Sequence[Path] = ()) -> Catalog:
         for kind, names in info.words.items():
             for name in names:
                 if (kind, name) in owners:
+                    both = f"by {owners[kind, name]} and by {info.name}"
                     raise PluginError(
-                        f'{kind} "{name}" is registered twice: by {owners[kind, name]} and by {info.name}. Uninstall one.'
+                        f'{kind} "{name}" is registered twice: {both}. Uninstall or leave out one of them.'
                     )
                 owners[kind, name] = info.name
         for cls in answers.components:

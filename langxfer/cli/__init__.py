@@ -77,7 +77,8 @@ def run(
 
         def observe(event: Any) -> None:
             display.show(event)
-            catalog.emit(event)
+            for notice in catalog.emit(event):
+                display.show(notice)
 
         written = Written(loaded.text, loaded.path.name, tuple(set_ or ()), files)
         result = execute(loaded.recipe, runs, observe=observe, written=written)

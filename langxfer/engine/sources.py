@@ -108,6 +108,8 @@ def read(data: Data) -> tuple[list[SourceRow], list[Rejected]]:
     """
     path = locate(data)
     raw = list(_raw_rows(data, path))
+    if data.format == "oasst":
+        raw = _trees(raw)
     rows: list[SourceRow] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
@@ -267,6 +269,20 @@ def _messages(name: str, row: Mapping[str, Any], data: Data) -> SourceRow:
 @dataclass(frozen=True)
 class _Ranked(SourceRow):
     rank: tuple[int, str] = (0, "")
+
+
+def _trees(raw: list[Any]) -> list[Any]:
+    """Trees as they are; a flat list of messages (as hubs have it) becomes trees of first turns."""
+    if not all(isinstance(row, dict) and "message_id" in row and "prompt" not in row for row in raw):
+        return raw
+    replies: dict[str, list[Any]] = {}
+    for row in raw:
+        if row.get("parent_id"):
+            replies.setdefault(row["parent_id"], []).append(row)
+    roots = [row for row in raw if not row.get("parent_id")]
+    return [
+        {"message_tree_id": root["message_id"], "prompt": {**root, "replies": replies.get(root["message_id"], [])}} for root in roots
+    ]
 
 
 def _oasst(name: str, row: Mapping[str, Any], data: Data) -> SourceRow:
