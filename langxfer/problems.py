@@ -75,6 +75,8 @@ def describe(
     """One sentence for each thing that pydantic found, in the order of the file."""
     problems = []
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
+            continue  # its items were wrong, which is said of them
         path, classes = _locate(item["loc"], recipe, raw)
         problems.append(f"{source.place(path)}  {_sentence(item, path, classes, catalog)}")
     return problems

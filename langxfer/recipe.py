@@ -130,9 +130,10 @@ class Training(Section):
     def _ordered(self) -> Training:
         if self.min_learning_rate > self.learning_rate:
             raise ValueError(f"min_learning_rate {self.min_learning_rate} exceeds learning_rate {self.learning_rate}")
-        if self.schedule == "constant" and "min_learning_rate" in self.model_fields_set:
+        fields = type(self).model_fields  # a value that is the default may come from a filled recipe
+        if self.schedule == "constant" and self.min_learning_rate != fields["min_learning_rate"].default:
             raise ValueError("min_learning_rate has no effect with schedule: constant. Remove one of them")
-        if self.steps is not None and "epochs" in self.model_fields_set:
+        if self.steps is not None and self.epochs != fields["epochs"].default:
             raise ValueError("epochs and steps are both given. Keep one of them")
         return self
 

@@ -45,7 +45,9 @@ class AttentionSelector(Selector):
 
     name: Literal["attention"] = "attention"
     biases: bool = Field(True, description="Train the biases of the projections too, where there are any.")
-    norms: bool = Field(False, description="Train the norms of queries and keys too (q_norm, k_norm), where there are any.")
+    norms: bool = Field(
+        False, description="Train the norms of queries and keys too (q_norm, k_norm), where there are any."
+    )
 
     def select(self, shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
         return frozenset(parameter for parameter in shapes if self._wanted(parameter.split(".")))

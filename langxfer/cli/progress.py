@@ -31,7 +31,8 @@ class RunDisplay:
         )
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None
-        self._began, self._spoke = 0.0, 0.0
+        self._first: tuple[float, int] | None = None
+        self._spoke = 0.0
         self._note = ""
 
     def __enter__(self) -> RunDisplay:
@@ -65,12 +66,14 @@ class RunDisplay:
 
     def _start(self, event: events.StageStarted) -> None:
         self._end()
-        self._began, self._spoke, self._note = time.monotonic(), time.monotonic(), ""
+        self._first, self._spoke, self._note = None, time.monotonic(), ""
         self._say(f"[bold]{'resume' if event.resumed else 'start '}[/] {escape(event.stage)}  {event.key[:10]}")
 
     def _advance(self, stage: str, done: int, total: int, unit: str) -> None:
         now = time.monotonic()
-        rate = done / max(now - self._began, 1e-9)
+        if self._first is None:  # loading a model is not part of the rate
+            self._first = (now, done)
+        rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         if self._task is None:
             self._task = self._bars.add_task(escape(stage), total=total, rate="", note="")
         self._bars.update(self._task, completed=done, total=total, rate=f"{rate:.3g} {unit}/s", note=escape(self._note))

@@ -6,7 +6,9 @@ transformers format (safetensors, tokenizer, configuration). No torch but for co
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -198,7 +200,8 @@ def _convert(gguf: Path, target: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".converting-"))
     try:
         place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        network = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        with contextlib.redirect_stderr(io.StringIO()):  # its bars cannot be switched off otherwise
+            network = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
         # The weights were dequantized on reading, but saving refuses while these marks are there.
         network.hf_quantizer, network.is_quantized = None, False
         if hasattr(network.config, "quantization_config"):

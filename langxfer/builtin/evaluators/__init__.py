@@ -41,9 +41,9 @@ def mean(values: Sequence[float]) -> tuple[float, float | None]:
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> tuple[float | None, float | None]:
     """``R = sum(numerators) / sum(denominators)`` over items, and its standard error by the delta method.
 
-    ``sqrt(n / (n - 1) * sum((y - R x)^2)) / sum(x)`` (Cochran, Sampling Techniques, 1977, equation 6.13, for an
-    infinite population): items are the unit of sampling. None for a ratio without denominator, and for the error
-    of a single item.
+    ``sqrt(n / (n - 1) * sum((y - R x)^2)) / sum(x)`` (Cochran, Sampling Techniques, 3rd edition 1977,
+    chapter 6, for an infinite population): items are the unit of sampling. None for a ratio without denominator,
+    and for the error of a single item.
     """
     n, total = len(numerators), math.fsum(denominators)
     if not total:
