@@ -1,1 +1,132 @@
-"""langxfer: multilingual adaptation of language models as recipes, plugins and cached stages."""
+"""langxfer: multilingual adaptation of language models as recipes, plugins and cached stages.
+
+The names below are the public API; everything else may change. What needs torch is imported when
+it is first used, so ``import langxfer`` is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langxfer.components import (
+        Component,
+        Drop,
+        Evaluation,
+        Evaluator,
+        Evidence,
+        Filter,
+        Generation,
+        Objective,
+        OpenTranslator,
+        Pair,
+        Prompt,
+        ResponseScore,
+        Sampling,
+        Score,
+        Selector,
+        Term,
+        Terms,
+        Translator,
+    )
+    from langxfer.data import ParallelExample, Side, Turn, View
+    from langxfer.engine.plan import build as plan
+    from langxfer.engine.run import Run, run
+    from langxfer.errors import (
+        ArtifactError,
+        DataError,
+        LangxferError,
+        PluginError,
+        RecipeError,
+        StageError,
+    )
+    from langxfer.events import Event
+    from langxfer.hookspecs import hookimpl
+    from langxfer.loading import load_recipe
+    from langxfer.logps import LogProbs
+    from langxfer.plugins import load as load_plugins
+    from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
+
+_HOMES: dict[str, tuple[str, str]] = {
+    **{
+        name: ("langxfer.components", name)
+        for name in (
+            *("Component", "Drop", "Evaluation", "Evaluator", "Evidence", "Filter", "Generation", "Objective"),
+            *("OpenTranslator", "Pair", "Prompt", "ResponseScore", "Sampling", "Score", "Selector", "Term", "Terms"),
+            "Translator",
+        )
+    },
+    **{name: ("langxfer.data", name) for name in ("ParallelExample", "Side", "Turn", "View")},
+    **{
+        name: ("langxfer.errors", name)
+        for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
+    },
+    **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
+    "Event": ("langxfer.events", "Event"),
+    "LogProbs": ("langxfer.logps", "LogProbs"),
+    "Run": ("langxfer.engine.run", "Run"),
+    "hookimpl": ("langxfer.hookspecs", "hookimpl"),
+    "load_plugins": ("langxfer.plugins", "load"),
+    "load_recipe": ("langxfer.loading", "load_recipe"),
+    "plan": ("langxfer.engine.plan", "build"),
+    "run": ("langxfer.engine.run", "run"),
+}
+
+__all__ = [
+    "ArtifactError",
+    "Component",
+    "Compute",
+    "Data",
+    "DataError",
+    "Drop",
+    "Evaluation",
+    "Evaluator",
+    "Event",
+    "Evidence",
+    "Filter",
+    "Generation",
+    "LangxferError",
+    "LogProbs",
+    "Model",
+    "Objective",
+    "OpenTranslator",
+    "Pair",
+    "ParallelExample",
+    "Phase",
+    "PluginError",
+    "Prompt",
+    "Recipe",
+    "RecipeError",
+    "ResponseScore",
+    "Run",
+    "Sampling",
+    "Score",
+    "Selector",
+    "Side",
+    "StageError",
+    "Term",
+    "Terms",
+    "Training",
+    "Translator",
+    "Turn",
+    "View",
+    "hookimpl",
+    "load_plugins",
+    "load_recipe",
+    "plan",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,194 +1,205 @@
-"""What pydantic found wrong with a recipe, as sentences with file, line, path and remedy."""
+"""What is wrong with a recipe, as sentences: where, what was found, what was expected, what to do."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from langxfer.components import Component
+from langxfer.narrowing import MARK, kind_in, models_in, options_of
+from langxfer.plugins import Catalog
+from langxfer.recipe import Recipe
+from langxfer.recipe_text import Path, RecipeText, found, shown
 
 if TYPE_CHECKING:
-    from langxfer.plugins import Catalog
+    from pydantic_core import ErrorDetails
 
-Path = tuple[str | int, ...]
-
-EXPECTED = {  # pydantic's error type, by its beginning -> what was expected
-    "int": "a whole number",
-    "float": "a number",
-    "string": "text",
-    "bool": "true or false",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping",
-    "model": "a mapping",
-}
-BOUNDS = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-    "too_short": ("min_length", "a list of at least"),
-    "string_too_short": ("min_length", "text of at least"),
+# pydantic's name of an error -> what was expected, with pydantic's context filled in
+EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "path_type": "a path",
+    "model_type": "a mapping",
+    "dict_type": "a mapping",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "none_required": "null",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "{le} or less",
+    "multiple_of": "a multiple of {multiple_of}",
+    "string_too_short": "at least {min_length} character(s)",
+    "string_too_long": "at most {max_length} character(s)",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "too_short": "at least {min_length} item(s)",
+    "too_long": "at most {max_length} item(s)",
 }
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where values come from: a file with its node tree, and the paths set on the command line."""
+class _Spot:
+    """Where an error is, in the user's words.
 
-    file: str
-    node: Any
-    changed: Mapping[Path, str]
+    Attributes:
+        path: without pydantic's labels of alternatives.
+        owner: the class whose field the path ends in.
+        value: what was written there.
+    """
 
-    def place(self, path: Path) -> str:
-        """``file:line`` of a path, or the ``--set`` that put it there."""
-        for end in range(len(path), 0, -1):
-            if path[:end] in self.changed:
-                return self.changed[path[:end]]
-        node, line = self.node, 1
-        for step in path:
-            found = _child(node, step)
-            if found is None:
-                break
-            node, line = found
-        return f"{self.file}:{line}"
+    path: Path
+    owner: type[BaseModel]
+    value: Any
+
+    @property
+    def field(self) -> FieldInfo | None:
+        return options_of(self.owner).get(str(self.path[-1])) if self.path else None
 
 
-def _child(node: Any, step: str | int) -> tuple[Any, int] | None:
-    """A node below another, and its line."""
-    value = getattr(node, "value", None)
-    if not isinstance(value, list):
-        return None
-    if isinstance(step, int):
-        return (value[step], value[step].start_mark.line + 1) if step < len(value) and not isinstance(value[0], tuple) else None
-    pairs = (pair for pair in value if isinstance(pair, tuple))
-    return next(((child, key.start_mark.line + 1) for key, child in pairs if key.value == step), None)
+def describe(error: ValidationError, text: RecipeText, catalog: Catalog, hints: Sequence[str]) -> list[tuple[str, str]]:
+    """(place, sentence) of everything that pydantic found wrong with ``text.values``.
 
-
-def describe(
-    error: ValidationError, recipe: type[BaseModel], raw: Mapping[str, Any], source: Source, catalog: Catalog
-) -> list[str]:
-    """One sentence for each thing that pydantic found, in the order of the file."""
-    problems = []
+    ``hints`` are lines about distributions that are required and missing: they follow an unknown name.
+    """
+    grouped: dict[Path, list[tuple[ErrorDetails, _Spot]]] = {}
     for item in error.errors(include_url=False):
         if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
-            continue  # its items were wrong, which is said of them
-        path, classes = _locate(item["loc"], recipe, raw)
-        problems.append(f"{source.place(path)}  {_sentence(item, path, classes, catalog)}")
+            continue  # its items are wrong, and that is said of them
+        spot = _spot(item, text.values, catalog)
+        grouped.setdefault(spot.path, []).append((item, spot))
+    problems: list[tuple[str, str]] = []
+    for path, group in grouped.items():
+        mismatches = [item for item, _ in group if item["type"] in EXPECTED]
+        if mismatches:  # more than one where a union offers alternatives
+            problems.append((text.place(path), _mismatch(mismatches, path, group[0][1].value)))
+        others = [(item, spot) for item, spot in group if item["type"] not in EXPECTED]
+        for item, spot in others:
+            place = text.place((*path, "name") if item["type"] == "component_unknown" else path)
+            problems.append((place, _sentence(item, spot, catalog, hints)))
     return problems
 
 
-def _locate(loc: Sequence[str | int], recipe: type[BaseModel], raw: Any) -> tuple[Path, list[type[BaseModel]]]:
-    """The path as the author knows it (without the tags of unions), and the classes that stand there."""
+def near(word: str, known: Iterable[str]) -> str:
+    """The question whether another word was meant; empty when none is near."""
+    matches = difflib.get_close_matches(word, list(known), 1)
+    return f'Did you mean "{matches[0]}"?' if matches else ""
+
+
+def _spot(item: ErrorDetails, values: Any, catalog: Catalog) -> _Spot:
+    """Follow pydantic's location through the values; what is in neither is a label of pydantic's."""
     path: list[str | int] = []
-    classes: list[type[BaseModel]] = [recipe]
-    here: Any = raw
-    for step in loc:
-        if isinstance(step, str) and any(_tag(cls) == step for cls in classes) and not (isinstance(here, dict) and step in here):
-            classes = [cls for cls in classes if _tag(cls) == step]
+    owner: type[BaseModel] = Recipe
+    inside: type[BaseModel] = Recipe
+    kind: type[Component] | None = None
+    for position, step in enumerate(item["loc"]):
+        if isinstance(step, str) and step.startswith(MARK):
+            assert kind is not None
+            inside = catalog.lookup(kind.kind, step.removeprefix(MARK)).cls
             continue
-        if isinstance(step, str) and ("[" in step or "(" in step):  # pydantic's own names of validators
+        here = step in values if isinstance(values, dict) else isinstance(values, list) and isinstance(step, int)
+        if here:
+            values = values[step]
+        elif not (item["type"] == "missing" and position == len(item["loc"]) - 1):
             continue
         path.append(step)
-        if isinstance(here, dict):
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-            here = here[step]
-        else:
-            here = None
         if isinstance(step, str):
-            inner = [_classes(info.annotation) for cls in classes for name, info in _options(cls).items() if name == step]
-            if inner:
-                classes = inner[0] or classes
-    return tuple(path), classes
+            owner = inside
+            annotation = field.annotation if (field := options_of(owner).get(step)) else None
+            kind = kind_in(annotation)
+            inside = next((cls for cls in models_in(annotation) if cls is not kind), owner)
+    return _Spot(tuple(path), owner, values)
 
 
-def _options(cls: type[BaseModel]) -> dict[str, Any]:
-    return {info.alias or name: info for name, info in cls.model_fields.items()}
+def _mismatch(items: Sequence[ErrorDetails], path: Path, value: Any) -> str:
+    """The value is of another type or size than expected."""
+    phrases = [_expected(item) for item in items]
+    known = [word for item in items for word in str(item.get("ctx", {}).get("expected", "")).split("'")]
+    question = near(value, known) if isinstance(value, str) else ""
+    return f"{shown(path)} is {found(value)}; expected {' or '.join(dict.fromkeys(phrases))}. {question}".rstrip()
 
 
-def _tag(cls: type[BaseModel]) -> str | None:
-    return cls.model_fields["name"].default if issubclass(cls, Component) else None
+def _expected(item: ErrorDetails) -> str:
+    context = {key: f"{value:g}" if isinstance(value, float) else value for key, value in item.get("ctx", {}).items()}
+    return EXPECTED[item["type"]].format(**context).replace("'", '"')
 
 
-def _classes(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [cls for argument in get_args(annotation) for cls in _classes(argument)]
+def _sentence(item: ErrorDetails, spot: _Spot, catalog: Catalog, hints: Sequence[str]) -> str:
+    if item["type"] == "missing":
+        return _missing(spot, catalog)
+    if item["type"] == "extra_forbidden":
+        return _unknown_option(spot, catalog)
+    if item["type"] == "component_unknown":
+        return _not_installed(item["ctx"]["kind"], item["ctx"]["name"], catalog, hints)
+    if item["type"] == "component_unnamed":
+        return _unnamed(item["ctx"]["kind"], spot, catalog)
+    prefix = f"{shown(spot.path)}: " if spot.path else ""
+    if item["type"] in ("value_error", "assertion_error"):
+        return f"{prefix}{item['ctx']['error']}"
+    expected = item["msg"].removeprefix("Input should be ")
+    if expected != item["msg"]:
+        return f"{shown(spot.path)} is {found(spot.value)}; expected {expected}."
+    return f"{prefix}{item['msg']}"
 
 
-def _sentence(item: Any, path: Path, classes: list[type[BaseModel]], catalog: Catalog) -> str:
-    shown, kind = shown_path(path), item["type"]
-    if kind == "extra_forbidden":
-        return _unknown_option(path, classes[0], catalog)
-    if kind == "missing":
-        field = _options(classes[0]).get(str(path[-1])) if path else None
-        about = f" {field.description}" if field is not None and field.description else ""
-        return f"{shown} is missing.{about}"
-    component = next((cls for cls in classes if issubclass(cls, Component)), None)
-    if component is not None and (kind == "union_tag_invalid" or (kind == "literal_error" and path[-1:] == ("name",))):
-        name = item["input"].get("name") if isinstance(item["input"], dict) else item["input"]
-        return _not_installed(str(name), component.kind, catalog)
-    if kind == "union_tag_not_found":
-        return f"{shown} has no name. Write name: and one of {', '.join(str(_tag(cls)) for cls in classes)}."
-    if kind == "value_error":
-        text = str(item["ctx"]["error"]).rstrip(".")
-        return f"{shown + ': ' if path else ''}{text}."
-    found = _found(item["input"])
-    if kind in BOUNDS:
-        name, words = BOUNDS[kind]
-        unit = {"too_short": " item", "string_too_short": " character"}.get(kind, "")
-        return f"{shown} is {found}; expected {words} {item['ctx'][name]}{unit}."
-    if kind == "literal_error":
-        near = _near(str(item["input"]), [text.strip("' ") for text in item["ctx"]["expected"].replace(" or ", ", ").split(",")])
-        return f"{shown} is {found}; expected one of {item['ctx']['expected']}.{near}"
-    expected = next((words for start, words in EXPECTED.items() if kind.startswith(start)), None)
-    return f"{shown} is {found}; expected {expected}." if expected else f"{shown} is {found}: {item['msg']}."
+def _missing(spot: _Spot, catalog: Catalog) -> str:
+    kind = kind_in(spot.field.annotation) if spot.field else None
+    if kind:
+        return f"{shown(spot.path)} is missing; expected the name of {_a(kind.kind)}.  {_installed(kind.kind, catalog)}"
+    choices = _choices(spot.field.annotation) if spot.field else []
+    expected = f"; expected {', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else ""
+    about = f" {spot.field.description}" if spot.field and spot.field.description else ""
+    return f"{shown(spot.path)} is missing{expected}.{about}"
 
 
-def shown_path(path: Path) -> str:
-    """``("phases", 0, "objective")`` becomes ``phases[0].objective``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".") or "the recipe"
+def _choices(annotation: Any) -> list[str]:
+    return [found(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
-def _found(value: Any) -> str:
-    if value is None:
-        return "empty"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    return f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _unknown_option(path: Path, cls: type[BaseModel], catalog: Catalog) -> str:
-    options = _options(cls)
-    shown = shown_path(path)
-    if issubclass(cls, Component):
-        registration = catalog.lookup(cls.kind, str(_tag(cls)))
-        owner = f"{registration.distribution} {registration.version}".strip()
-        options.pop("name")
-        about = f'{shown} is not an option of {cls.kind} "{_tag(cls)}" ({owner}).'
+def _unknown_option(spot: _Spot, catalog: Catalog) -> str:
+    options = sorted(options_of(spot.owner))
+    if issubclass(spot.owner, Component):
+        name = str(spot.owner.model_fields["name"].default)
+        brought_by = catalog.lookup(spot.owner.kind, name)
+        owner = f'{spot.owner.kind} "{name}" ({f"{brought_by.distribution} {brought_by.version}".rstrip()})'
     else:
-        about = f"{shown} is not a key of {shown_path(path[:-1])}."
-    near = _near(str(path[-1]), list(options))
-    names = ", ".join(sorted(options)) or "none"
-    return f"{about}\n {near}  Options: {names}." if near else f"{about}\n  Options: {names}."
+        owner = shown(spot.path[:-1])
+    question = near(str(spot.path[-1]), options)
+    listed = f"Options: {', '.join(options) or 'none'}."
+    return f"{shown(spot.path)} is not an option of {owner}.\n  {f'{question}  ' if question else ''}{listed}"
 
 
-def _near(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f' Did you mean "{near[0]}"?' if near else ""
+def _not_installed(kind: str, name: str, catalog: Catalog, hints: Sequence[str]) -> str:
+    question = near(name, catalog.components[kind])
+    first = f'{kind} "{name}" is not installed.  {f"{question}  " if question else ""}{_installed(kind, catalog)}'
+    failed = [f"Plugin {info.name} could not be loaded: {info.error}" for info in catalog.plugins if info.error]
+    return "\n  ".join([first, *hints, *failed])
 
 
-def _not_installed(name: str, kind: str, catalog: Catalog) -> str:
-    near = _near(name, list(catalog.components[kind]))
-    text = f'{kind} "{name}" is not installed.{near}  Installed: {", ".join(catalog.components[kind])}.'
-    for info in catalog.plugins:
-        if info.error:
-            text += f"\n  Plugin {info.name} failed to load, and may be where it is from: {info.error}"
-    return text
+def _unnamed(kind: str, spot: _Spot, catalog: Catalog) -> str:
+    if isinstance(spot.value, Mapping):
+        value = spot.value.get("name")
+        problem = f"has {found(value)} as its name" if "name" in spot.value else "has no name"
+    else:
+        problem = f"is {found(spot.value)}"
+    return f"{shown(spot.path)} {problem}; expected the name of {_a(kind)}.  {_installed(kind, catalog)}"
+
+
+def _installed(kind: str, catalog: Catalog) -> str:
+    return f"Installed: {', '.join(catalog.components[kind]) or 'none'}."
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

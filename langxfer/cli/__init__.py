@@ -30,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-out, err = Console(), Console(stderr=True)
+WIDE = 120  # columns of tables that go into a file or a pipe
+out, err = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=True)
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")]
 SetOption = Annotated[

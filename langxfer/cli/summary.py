@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 def print_summary(run: Run, console: Console) -> None:
     """Scores before and after, stages with time and memory, and where everything lies."""
     scores = Table("score", "before", "after", "change", "unit", "n", title=escape(run.recipe.title), box=SIMPLE)
-    for column in scores.columns:
-        column.no_wrap = True  # half a name or half a number is worse than a wide line
+    for column in scores.columns[1:]:
+        column.no_wrap = True  # half a number says nothing
+    scores.columns[0].overflow = "fold"
     for column in scores.columns[1:4]:
         column.justify = "right"
     for name, old, new in score_rows(run):
         scores.add_row(escape(name), format_score(old), format_score(new), _change(old, new), new.unit, str(new.n))
     if run.after:
-        console.print(scores, soft_wrap=True)
+        console.print(scores)
     stages = Table("stage", "", "time", "peak memory", title="stages", box=SIMPLE)
     seconds, peak = 0.0, 0
     for outcome in run.outcomes:

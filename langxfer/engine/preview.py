@@ -84,11 +84,20 @@ def _examples(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, i
         lost = [row["reason"] for row in read_jsonl(found.path / "dropped.jsonl")]
         return read_examples(found.path / "train.jsonl"), lost, len(train)
     some = train[:count]
-    with translator.open("cpu", models.cache_folder()) as opened:
-        cached = SegmentCache(models.cache_folder() / "segments.sqlite").cached(opened, translator.what())
+    folder = models.cache_folder()
+    with SegmentCache(folder / "segments.sqlite") as cache, translator.open("cpu", folder) as opened:
+        cached = cache.cached(opened, translator.what())
         examples, dropped = translate.build_examples(some, data, cached, translator.name, progress)
     return examples, lost + [item.reason for item in dropped], len(some)
 
 
 def _tokens(encoder: Encoder, ids: list[int]) -> tuple[str, ...]:
-    return tuple(encoder.tokenizer.decode([token]) for token in ids)
+    """The text that each token adds; a character spread over several tokens appears with its last one."""
+    pieces: list[str] = []
+    shown = ""
+    for end in range(1, len(ids) + 1):
+        text = encoder.tokenizer.decode(ids[:end])
+        whole = text if end == len(ids) else text.rstrip("\ufffd")
+        pieces.append(whole[len(shown) :])
+        shown = whole if len(whole) > len(shown) else shown
+    return tuple(pieces)

@@ -89,8 +89,8 @@ def make_translate(work: Work, folder: Path) -> Facts:
     if translator is None:
         examples, dropped = translate.build_examples(every, data, None, "parallel", progress)
     else:
-        cache = SegmentCache(models.cache_folder() / "segments.sqlite")
-        with translator.open(work.runtime.device.type, models.cache_folder()) as opened:
+        kept = models.cache_folder()
+        with SegmentCache(kept / "segments.sqlite") as cache, translator.open(work.runtime.device.type, kept) as opened:
             cached = cache.cached(opened, translator.what())
             examples, dropped = translate.build_examples(every, data, cached, translator.name, progress)
     held_out = {row.id for row in validation_rows}
@@ -107,8 +107,10 @@ def make_translate(work: Work, folder: Path) -> Facts:
     if data.validation and not parts["validation"]:
         raise DataError(f"data.source {data.source}: no validation example is left. Dropped: {_listed(counts)}.")
     facts = {"rows": len(rows), "train": len(parts["train"]), "validation": len(parts["validation"]), "dropped": counts}
-    if counts:
-        work.emit(Notice(f"{len(lost)} of {len(rows)} rows or pairs were not used: {_listed(counts)}"))
+    if rejected:
+        work.emit(Notice(f"{len(rejected)} of {len(rows) + len(rejected)} rows cannot be used: {_counted(rejected)}"))
+    if dropped:
+        work.emit(Notice(f"{len(dropped)} of {len(dropped) + len(examples)} pairs were dropped: {_counted(dropped)}"))
     return facts
 
 
@@ -221,6 +223,10 @@ def reasons(items: Any) -> dict[str, int]:
     from collections import Counter
 
     return dict(Counter(items).most_common())
+
+
+def _counted(items: Sequence[sources.Rejected]) -> str:
+    return _listed(reasons(item.reason for item in items))
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -2,13 +2,15 @@
 
 It renders exactly as transformers' ``apply_chat_template`` does (a test compares them), but needs
 no torch, so that ``langxfer check`` can try a template in milliseconds. Rendering is a pure
-function: templates that ask for today's date (``strftime_now``) take their own fixed default.
+function: templates that ask for today's date (``strftime_now``) take their own default, or ``TODAY``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from langxfer.errors import RecipeError
 
 if TYPE_CHECKING:
     from langxfer.recipe import Model
+
+TODAY = date(2024, 7, 26)  # the day that Llama's templates fall back on
 
 # For base models. Each ends a response with EOS and begins with BOS where the tokenizer has one.
 NAMED: dict[str, str] = {
@@ -57,7 +61,9 @@ def _environment() -> Any:
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **others: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **others)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     return environment
@@ -81,11 +87,19 @@ class Template:
 
     @cached_property
     def _compiled(self) -> Any:
-        return _environment().from_string(self.source)
+        environment = _environment()
+        if not re.search(r"strftime_now\s+is\s+(not\s+)?defined", self.source):  # it has no default of its own
+            environment.globals["strftime_now"] = TODAY.strftime
+        return environment.from_string(self.source)
 
     def _render(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         return self._compiled.render(
-            messages=messages, add_generation_prompt=add_generation_prompt, bos_token=self.bos, eos_token=self.eos
+            messages=messages,
+            tools=None,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+            bos_token=self.bos,
+            eos_token=self.eos,
         )
 
     def prompt(self, prompt: str) -> str:
@@ -117,7 +131,9 @@ class Template:
                 f"  finished turn is {full[-100:]!r}\n  Choose a built-in one: {', '.join(NAMED)}."
             )
         if "Well, thank you." not in full[len(prompt) :]:
-            raise RecipeError(f"model.template: the {self._label} loses the answer. Choose a built-in one: {', '.join(NAMED)}.")
+            raise RecipeError(
+                f"model.template: the {self._label} loses the answer. Choose a built-in one: {', '.join(NAMED)}."
+            )
 
     @property
     def _label(self) -> str:
@@ -134,7 +150,9 @@ def load_template(model: Model, folder: Path) -> Template:
     bos, eos = (_token(settings.get(name)) for name in ("bos_token", "eos_token"))
     if model.template is not None:
         if model.template not in NAMED:
-            raise RecipeError(f"model.template: there is no {model.template!r}. Built-in templates: {', '.join(NAMED)}.")
+            raise RecipeError(
+                f"model.template: there is no {model.template!r}. Built-in templates: {', '.join(NAMED)}."
+            )
         return Template(model.template, NAMED[model.template], bos, eos)
     own = folder / "chat_template.jinja"
     source = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")

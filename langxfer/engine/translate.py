@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from langxfer.components import OpenTranslator, Pair
 from langxfer.data import ParallelExample, Turn
-from langxfer.engine.sources import Rejected, SourceRow
+from langxfer.engine.formats import Rejected, SourceRow
+from langxfer.errors import PluginError
 
 if TYPE_CHECKING:
     from langxfer.recipe import Data
@@ -24,7 +25,12 @@ def build_examples(
 ) -> tuple[list[ParallelExample], list[Rejected]]:
     """One example per row and target language (id ``ROW/TAG``), and what was lost, with reasons.
 
-    ``translator`` is None for parallel data. ``name`` becomes the examples' provenance.
+    ``translator`` is None for parallel data. ``name`` becomes the examples' provenance. Examples come in the
+    order of the rows, then of ``data.target_languages``. Every distinct text is translated once per language,
+    whole; ``progress`` gets (done, total) in such texts. The first filter that drops an example gives the reason.
+
+    Raises:
+        PluginError: the translator broke its contract: not one text or None for every segment.
     """
     translations = {} if translator is None else _translations(rows, data, translator, progress)
     examples: list[ParallelExample] = []
@@ -34,7 +40,7 @@ def build_examples(
         for tag in data.target_languages:
             identity = f"{row.id}/{tag}"
             if translator is None:
-                target: Turn | str = row.turns.get(tag) or f"no side {tag!r}"
+                target: Turn | str = row.turns.get(tag) or row.missing[tag]
             else:
                 target = _translated(source, tag, translations)
             if isinstance(target, str):
@@ -78,8 +84,17 @@ def _translations(
         for start in range(0, len(segments), CHUNK):
             chunk = segments[start : start + CHUNK]
             results = translator.translate(chunk, Pair(data.source_language, tag))
-            if len(results) != len(chunk):
-                raise AssertionError(f"the translator gave {len(results)} translations for {len(chunk)} segments")
+            _check(results, chunk)
             found.update({(tag, text): result for text, result in zip(chunk, results, strict=True)})
             progress(len(found), total)
     return found
+
+
+def _check(results: Sequence[object], chunk: Sequence[str]) -> None:
+    wrong = [type(result).__name__ for result in results if not isinstance(result, str | None)]
+    if wrong or len(results) != len(chunk):
+        found = f"{len(results)} translations" + (f", among them {wrong[0]}" if wrong else "")
+        raise PluginError(
+            f"the translator gave {found} for {len(chunk)} segments. Expected one text, or None, for each in order: "
+            "this is a fault of the plugin that brings it."
+        )

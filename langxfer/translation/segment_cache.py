@@ -132,8 +132,8 @@ class CachedTranslator:
             translations = self._translator.translate(chunk, pair)
             if len(translations) != len(chunk):
                 raise PluginError(
-                    f"{type(self._translator).__name__} gave {len(translations)} translations for {len(chunk)} segments. "
-                    "A translator must give one for each, in order, and None where there is none."
+                    f"{type(self._translator).__name__} gave {len(translations)} translations for {len(chunk)} "
+                    "segments. A translator must give one for each, in order, and None where there is none."
                 )
             made = {source: target for source, target in zip(chunk, translations, strict=True) if target is not None}
             self._cache.add(self._identity, pair, made)

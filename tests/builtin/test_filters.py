@@ -97,6 +97,11 @@ def test_long_texts_are_compared_by_pieces(text: str) -> None:
     assert Identical().judge(example(long, "A quite different answer, in English, about ships. " * 40)) is None
 
 
+def test_frequent_pieces_count_in_long_texts() -> None:
+    long = "yes no " * 200
+    assert similarity(f"{long} then", f"maybe {long}") > 0.98
+
+
 def test_different_spacing_inside_words_is_not_identical() -> None:
     long = "abcdefgh " * 60
     assert similarity(long, long.replace("abcdefgh", "abcd efgh")) < 1

@@ -9,15 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import langxfer
-from langxfer.builtin.evaluators.language_fidelity import Judgement, LanguageFidelity, _load_identifier
+from langxfer.builtin.evaluators.language_fidelity import Judgement, LanguageFidelity, load_identifier
 from langxfer.components import Evidence, Generation, Prompt, Sampling
 from langxfer.data import ParallelExample, Turn
 from langxfer.errors import DataError
+from langxfer.languages import LANGUAGES
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 GERMAN = "Die Katze schläft den ganzen Tag auf dem Sofa."
@@ -32,7 +33,7 @@ SENTENCES = {
     "ko": "고양이는 하루 종일 소파에서 잠을 잔다.",
     "th": "แมวนอนบนโซฟาทั้งวัน",
 }
-classify = _load_identifier()
+classify = load_identifier()
 
 
 def judge(answer: str, tag: str, **options: float) -> Judgement:
@@ -69,6 +70,7 @@ def test_right_and_wrong_in_every_combination(spoken: str, due: str) -> None:
         ("是的", "zh", "right"),
         ("ใช่", "th", "right"),
         ("xq zzq", "de", "unknown"),
+        ("Paris Berlin", "de", "unknown"),
         (
             f"{GERMAN}\n```\nfor the sake of the test, a lot of English is in the code of this answer\n```",
             "de",
@@ -85,7 +87,7 @@ def test_options_move_the_borders() -> None:
     assert judge("Ja, natürlich doch.", "de", min_words=4).verdict == "too_short"
     assert judge("是的", "zh", min_words=3).verdict == "too_short"
     assert judge("The spider has eight legs.", "en", min_confidence=0.99).verdict == "unknown"
-    assert judge("xq zzq", "de", min_confidence=0).verdict == "wrong"
+    assert judge("Paris Berlin", "de", min_confidence=0).verdict == "wrong"
 
 
 def test_twins_count_as_right_and_only_they() -> None:
@@ -94,6 +96,13 @@ def test_twins_count_as_right_and_only_they() -> None:
     assert judge(malay, "id").verdict == "right"
     assert judge(malay, "jv").verdict == "wrong"
     assert judge("貓整天在沙發上睡覺，從來不抓老鼠。", "zh-Hant").verdict == "right"
+
+
+def test_languages_that_langxfer_does_not_know_are_never_found() -> None:
+    pidgin = "Dem no know wetin dey happen"
+    known = {label for language in LANGUAGES.values() for label in language.identifier}
+    assert "pcm" not in known
+    assert judge(pidgin, "en", min_confidence=0).detected in known
 
 
 def generation(number: int, text: str, tag: str, finished: bool = True) -> Generation:
@@ -145,6 +154,7 @@ def test_a_model_that_says_nothing_has_no_fidelity() -> None:
     assert [score.value for score in scores] == [0.0, 100.0, 0.0]
 
 
+@settings(max_examples=8, deadline=None)  # each loads the identifier
 @given(st.lists(st.sampled_from(["", "Ja.", GERMAN, SENTENCES["en"], "xq zzq", "42"]), min_size=1, max_size=12))
 def test_the_shares_are_of_all_prompts(texts: list[str]) -> None:
     answers = [generation(i, text, "de") for i, text in enumerate(texts)]
@@ -153,6 +163,7 @@ def test_the_shares_are_of_all_prompts(texts: list[str]) -> None:
     assert [score.value for score in scores] == pytest.approx([100 * count / len(texts) for count in expected])
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_answer_has_a_verdict(answer: str) -> None:
     found = judge(answer, "de")

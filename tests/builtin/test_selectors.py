@@ -34,6 +34,7 @@ GPT2 = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+GPT_NEO = {"num_layers": 2, "attention_types": [[["global"], 2]], "hidden_size": 32, "num_heads": 4, "vocab_size": 64}
 OPT = {"num_hidden_layers": 2, "hidden_size": 32, "ffn_dim": 64, "num_attention_heads": 4, "vocab_size": 64}
 
 SEPARATE = {f"model.layers.@.self_attn.{x}_proj.weight" for x in "qkvo"}
@@ -41,6 +42,8 @@ QKV_BIASES = {f"model.layers.@.self_attn.{x}_proj.bias" for x in "qkv"}
 OUTPUT_BIAS = {"model.layers.@.self_attn.o_proj.bias"}
 QK_NORMS = {f"model.layers.@.self_attn.{x}_norm.weight" for x in "qk"}
 GPT2_NAMES = {f"transformer.h.@.attn.{x}.{y}" for x in ("c_attn", "c_proj") for y in ("weight", "bias")}
+GPT_NEO_NAMES = {f"transformer.h.@.attn.attention.{x}_proj.weight" for x in ("q", "k", "v", "out")}
+GPT_NEO_NAMES |= {"transformer.h.@.attn.attention.out_proj.bias"}
 NEOX_NAMES = {f"gpt_neox.layers.@.attention.{x}.{y}" for x in ("query_key_value", "dense") for y in ("weight", "bias")}
 PHI3_NAMES = {f"model.layers.@.self_attn.{x}_proj.weight" for x in ("qkv", "o")}
 FALCON_NAMES = {f"transformer.h.@.self_attention.{x}.weight" for x in ("query_key_value", "dense")}
@@ -64,6 +67,7 @@ ARCHITECTURES: list[tuple[str, Mapping[str, Any], set[str], set[str]]] = [
     ("stablelm", SMALL, SEPARATE, set()),
     ("phi3", SMALL, PHI3_NAMES, set()),
     ("gpt2", GPT2, GPT2_NAMES, set()),
+    ("gpt_neo", GPT_NEO, GPT_NEO_NAMES, set()),
     ("gpt_neox", {**FALCON, "intermediate_size": 64}, NEOX_NAMES, set()),
     ("falcon", FALCON, FALCON_NAMES, set()),
     ("bloom", BLOOM, BLOOM_NAMES, set()),

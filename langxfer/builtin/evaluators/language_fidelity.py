@@ -150,7 +150,7 @@ class LanguageFidelity(Evaluator):
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Three scores a language, in percent; a row an answer."""
-        classify = _load_identifier()
+        classify = load_identifier()
         by_language: dict[str, list[tuple[Generation, Judgement]]] = {}
         for answer in evidence.generations:
             judgement = self.judge(answer.text, answer.prompt.language, classify)
@@ -296,11 +296,12 @@ def _row(answer: Generation, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _load_identifier() -> Classify:
+def load_identifier() -> Classify:
+    """py3langid among the languages that langxfer knows: text -> label and probability. Takes 0.3 s."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Without this, 6 % of Chinese sentences are taken for Wu and some English ones for Nigerian Pidgin.
+    # The others only draw answers away: of English sentences' first four words, 2 % are taken for Nigerian Pidgin.
     known = {label for language in LANGUAGES.values() for label in language.identifier}
     identifier.set_languages({NO_LANGUAGE, *known})
     return identifier.classify

@@ -1,0 +1,72 @@
+"""Writes docs/reference.md from the code:  python docs/make_reference.py   (a test compares the two)."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+from langxfer import cli, hookspecs, plugins, recipe
+from langxfer.components import KINDS
+
+TARGET = Path(__file__).with_name("reference.md")
+SECTIONS = (recipe.Recipe, recipe.Model, recipe.Data, recipe.Fields, recipe.Phase, recipe.Training, recipe.Compute)
+
+
+def text() -> str:
+    """The whole page."""
+    catalog = plugins.load()
+    parts = ["# Reference", "", "Made by `docs/make_reference.py`; do not edit.", "", "## Verbs", ""]
+    for command in typer.main.get_command(cli.app).commands.values():  # type: ignore[attr-defined]
+        parts += [f"### `langxfer {command.name}`", "", *_verb(command), ""]
+    parts += ["Exit codes: 0 done, 1 failed, 2 bad input.", "", "## Sections of a recipe", ""]
+    for section in SECTIONS:
+        parts += [f"### {section.__name__}", "", _first(section), "", *_options(section), ""]
+    parts += ["## Components", "", "Write `name:` and options, or the bare name for default options.", ""]
+    for kind in KINDS:
+        for name, cls in catalog.classes(kind.kind).items():
+            parts += [f"### {kind.kind} `{name}`", "", inspect.cleandoc(cls.__doc__ or ""), "", *_options(cls), ""]
+    parts += ["## Hooks", ""]
+    for name, hook in vars(hookspecs).items():
+        if hasattr(hook, "langxfer_spec"):
+            parts += [f"### `{name}{inspect.signature(hook)}`", "", inspect.cleandoc(hook.__doc__ or ""), ""]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _verb(command: Any) -> list[str]:
+    lines = [inspect.cleandoc(command.help or "").replace("Example:  ", "Example: `") + "`", ""]
+    lines += ["| option | meaning |", "|---|---|"]
+    for option in command.params:
+        names = ", ".join(f"`{name}`" for name in (option.opts if option.param_type_name == "option" else [option.human_readable_name]))
+        lines.append(f"| {names} | {getattr(option, 'help', None) or ''} |")
+    return lines
+
+
+def _first(cls: type[BaseModel]) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _options(cls: type[BaseModel]) -> list[str]:
+    rows = []
+    for name, info in cls.model_fields.items():
+        if name == "name":
+            continue
+        default = "required" if info.is_required() else f"`{_default(info.get_default(call_default_factory=True))}`"
+        kind = str(info.annotation).replace("typing.", "") if "[" in str(info.annotation) else info.annotation.__name__
+        kind = kind.replace("langxfer.components.", "").replace("langxfer.recipe.", "").replace("langxfer.data.", "")
+        rows.append(f"| `{info.alias or name}` | {kind.replace('|', 'or')} | {default} | {info.description or ''} |")
+    return ["| option | type | default | meaning |", "|---|---|---|---|", *rows] if rows else ["No options."]
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "{}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(text(), encoding="utf-8")

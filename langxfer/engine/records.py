@@ -1,0 +1,175 @@
+"""Files and hub datasets as numbered records, before anything is known about their layout.
+
+JSON, CSV and TSV are read here and not by a library, because a library guesses types: an id ``007``
+becomes 7 and the answer ``NA`` becomes nothing. A broken line refuses the whole file, by number.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from langxfer.errors import DataError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One raw row: its number from 1, where it stands (``file:line`` if it has a line), and what stands there."""
+
+    number: int
+    where: str
+    value: Any
+
+
+def read_file(path: Path) -> list[Record]:
+    """All records of a .json, .jsonl, .csv, .tsv or .parquet file.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8, or is broken; with the line number.
+    """
+    try:
+        return _READERS[path.suffix.lower()](path)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def read_hub(name: str, subset: str | None, split: str, revision: str | None) -> list[Record]:
+    """All records of one split of a hub dataset.
+
+    Raises:
+        DataError: it cannot be loaded; the message has the library's own reason.
+    """
+    from datasets import load_dataset
+
+    try:
+        with _no_progress_bars():
+            dataset = load_dataset(name, subset, split=split, revision=revision)
+    # A hub answers in the exceptions of several HTTP, file-system and Arrow libraries, which change by version.
+    except Exception as error:
+        raise DataError(
+            f"data.source {name}: neither a local file nor a hub dataset that can be loaded "
+            f"(subset {subset or 'default'}, split {split}, revision {revision}): {first_line(error)}"
+        ) from error
+    return [Record(number, f"{name}: row {number}", row) for number, row in enumerate(dataset, 1)]
+
+
+def first_line(error: Exception) -> str:
+    """The kind of a foreign error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def _json(path: Path) -> list[Record]:
+    content = _parse(_bytes(path), path, 1)
+    rows = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        found = f"an object with {', '.join(content)}" if isinstance(content, dict) else type(content).__name__
+        raise DataError(f'{path} holds {found}. Expected an array of rows, or {{"data": [...]}}.')
+    return [Record(number, f"{path.name}: row {number}", row) for number, row in enumerate(rows, 1)]
+
+
+def _jsonl(path: Path) -> list[Record]:
+    # Only a line feed ends a record: text may hold U+2028 and other characters that splitlines() obeys.
+    lines = [(number, line) for number, line in enumerate(_bytes(path).split(b"\n"), 1) if line.strip()]
+    return [
+        Record(row, f"{path.name}:{number}", _parse(line, path, number)) for row, (number, line) in enumerate(lines, 1)
+    ]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+
+
+def _parse(content: bytes, path: Path, first: int) -> Any:
+    """JSON out of ``content``, whose first line is line ``first`` of the file."""
+    try:
+        return json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = first + content.count(b"\n", 0, error.start)
+        raise DataError(f"{path}:{line} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+    except json.JSONDecodeError as error:
+        by_line = error.msg == "Extra data" and path.suffix.lower() == ".json"
+        advice = " A file with one object a line must be named .jsonl." if by_line else ""
+        raise DataError(f"{path}:{first + error.lineno - 1} is not JSON ({error.msg}).{advice}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}:{first} is not JSON that can be read ({error}).") from None
+
+
+def _table(delimiter: str) -> Callable[[Path], list[Record]]:
+    def read(path: Path) -> list[Record]:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, delimiter=delimiter, strict=True)
+            try:
+                return _rows_of_table(lines, path)
+            except csv.Error as error:
+                raise DataError(f"{path}:{lines.line_num} is not a table that can be read ({error}).") from None
+
+    return read
+
+
+def _rows_of_table(lines: Any, path: Path) -> list[Record]:
+    header: list[str] = next(lines, [])
+    if len(set(header)) < len(header):
+        raise DataError(f"{path}:1 names a column twice: {', '.join(header)}.")
+    records: list[Record] = []
+    start = lines.line_num + 1
+    for cells in lines:
+        if cells:
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{path}:{start} has {len(cells)} cells, the header has {len(header)}. "
+                    "Quote cells that hold the delimiter or a line break."
+                )
+            values = dict(zip(header, cells, strict=True))
+            records.append(Record(len(records) + 1, f"{path.name}:{start}", values))
+        start = lines.line_num + 1
+    return records
+
+
+def _parquet(path: Path) -> list[Record]:
+    from datasets import load_dataset
+
+    # Streaming makes no copy of the data; the lock file that is left goes with the temporary folder.
+    try:
+        with TemporaryDirectory() as cache, _no_progress_bars():
+            dataset = load_dataset("parquet", data_files=str(path), split="train", streaming=True, cache_dir=cache)
+            return [Record(number, f"{path.name}: row {number}", row) for number, row in enumerate(dataset, 1)]
+    # Arrow, fsspec and datasets each have their own exceptions for a broken file.
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Switch off the bars of datasets and huggingface_hub, and back on where they were on."""
+    import datasets.utils
+    import huggingface_hub.utils
+
+    switched = [lib for lib in (datasets.utils, huggingface_hub.utils) if not lib.are_progress_bars_disabled()]
+    for library in switched:
+        library.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for library in switched:
+            library.enable_progress_bars()
+
+
+_READERS: dict[str, Callable[[Path], list[Record]]] = {
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".csv": _table(","),
+    ".tsv": _table("\t"),
+    ".parquet": _parquet,
+}
+SUFFIXES = tuple(_READERS)

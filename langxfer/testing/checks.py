@@ -1,0 +1,190 @@
+"""What the engine relies on in translators, selectors, filters and evaluators."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from langxfer.components import (
+    Drop,
+    Evaluation,
+    Evaluator,
+    Evidence,
+    Filter,
+    Generation,
+    Pair,
+    Prompt,
+    ResponseScore,
+    Sampling,
+    Selector,
+    Translator,
+)
+from langxfer.data import ParallelExample, Side, Turn, View
+from langxfer.errors import LangxferError
+from langxfer.languages import check_language
+from langxfer.testing.contracts import check_component, require
+from langxfer.testing.fakes import parallel_examples
+
+SEGMENTS = (
+    "Good morning.",
+    "How many planets are there?",
+    "Water boils at one hundred degrees.",
+    "Yes",
+    "Good morning.",
+)
+
+
+def check_translator(
+    translator: Translator, pair: Pair | None = None, segments: Sequence[str] = SEGMENTS, device: str = "cpu"
+) -> None:
+    """Open it and translate: one answer for each segment, in order, whatever their order; nothing out of nothing.
+
+    ``pair`` is needed where ``languages()`` does not tell two languages that the translator can translate between.
+    """
+    check_component(translator, Translator)
+    tags = translator.languages()
+    for tag in tags or ():
+        check_language(tag)
+    if pair is None:
+        require(tags and len(tags) > 1, "languages() names no two languages: give check_translator a pair")
+        pair = Pair(*(["en", min(tags - {"en"})] if "en" in tags else sorted(tags)[:2]))
+    backward = list(reversed(segments))
+    with tempfile.TemporaryDirectory() as cache, translator.open(device, Path(cache)) as opened:
+        require(opened.translate([], pair) == [], "no segments must give no translations")
+        first = opened.translate(list(segments), pair)
+        require(isinstance(first, list), f"translate gives {type(first).__name__}; expected a list")
+        require(len(first) == len(segments), f"{len(first)} translations of {len(segments)} segments")
+        wrong = [text for text in first if not (text is None or isinstance(text, str))]
+        require(not wrong, f"{wrong[:1]} is no translation; expected a text or None")
+        second = opened.translate(backward, pair)
+        require(
+            second == list(reversed(first)), "segments in another order give other translations, or in another order"
+        )
+        blank = opened.translate(["", "  "], pair)
+        require(len(blank) == 2 and not any((text or "").strip() for text in blank), f"blank segments became {blank}")
+
+
+LLAMA = {
+    "model.embed_tokens.weight": (64, 8),
+    "model.layers.0.self_attn.q_proj.weight": (8, 8),
+    "model.layers.0.self_attn.q_proj.bias": (8,),
+    "model.layers.0.self_attn.o_proj.weight": (8, 8),
+    "model.layers.0.mlp.down_proj.weight": (8, 16),
+    "model.layers.0.input_layernorm.weight": (8,),
+    "model.norm.weight": (8,),
+    "lm_head.weight": (64, 8),
+}
+
+
+def check_selector(selector: Selector, shapes: Mapping[str, tuple[int, ...]] = LLAMA) -> None:
+    """It chooses some of a model's parameters (a small Llama's by default), whatever their order."""
+    check_component(selector, Selector)
+    names = selector.select(dict(shapes))
+    require(isinstance(names, frozenset), f"select gives {type(names).__name__}; expected a frozenset")
+    require(names, "select chooses nothing")
+    unknown = sorted(map(str, names - shapes.keys()))
+    require(not unknown, f"select chooses {', '.join(unknown)}, which the model does not have")
+    require(
+        selector.select(dict(reversed(list(shapes.items())))) == names, "the choice depends on the order of parameters"
+    )
+
+
+def _odd_examples() -> list[ParallelExample]:
+    texts = ("", " ", "a", "한국어 문장 😀", "مرحبا", "```\ncode\n```", "word " * 400, "Ọjọ́ dára\u0301", "1\x00 2")
+    return [
+        ParallelExample(f"odd-{i}/ko", Turn(text or "?", text, "en"), Turn(text[::-1] or "?", texts[i - 1], "ko"))
+        for i, text in enumerate(texts)
+    ]
+
+
+def check_filter(filter_: Filter, examples: Sequence[ParallelExample] = ()) -> None:
+    """It judges any example, odd texts included, each by itself; give ``examples`` to add your own."""
+    check_component(filter_, Filter)
+    every = [*examples, *parallel_examples(), *_odd_examples()]
+    verdicts = [filter_.judge(example) for example in every]
+    for example, verdict in zip(every, verdicts, strict=True):
+        require(
+            verdict is None or isinstance(verdict, Drop),
+            f"judge gives {verdict!r} for {example}; expected Drop or None",
+        )
+        if verdict is not None:
+            short = verdict.reason.strip() and "\n" not in verdict.reason and len(verdict.reason) <= 80
+            require(short, f"reason {verdict.reason!r}: expected a short line, the same for all examples of its kind")
+            require(math.isfinite(verdict.measure), f"measure is {verdict.measure} for {example}")
+    again = [filter_.judge(example) for example in reversed(every)]
+    require(again == verdicts[::-1], "a verdict depends on other examples, or changes when it is asked again")
+
+
+def check_evaluator(evaluator: Evaluator, examples: Sequence[ParallelExample] = ()) -> None:
+    """It asks for prompts and views, and turns answers of all sorts into scores and rows.
+
+    Without examples it does so too, or says in a ``LangxferError`` what it lacks.
+    """
+    check_component(evaluator, Evaluator)
+    own = list(examples) or parallel_examples()
+    _check_asked(evaluator, own)
+    with suppress(LangxferError):
+        _check_asked(evaluator, [])
+    sampling = evaluator.sampling()
+    fine = isinstance(sampling, Sampling) and sampling.max_new_tokens > 0 and sampling.temperature >= 0
+    require(fine and 0 < sampling.top_p <= 1, f"sampling gives {sampling}")
+
+
+def _check_asked(evaluator: Evaluator, examples: Sequence[ParallelExample]) -> None:
+    prompts = list(evaluator.prompts(examples))
+    require(all(isinstance(prompt, Prompt) for prompt in prompts), "prompts gives something that is no Prompt")
+    require(len({prompt.id for prompt in prompts}) == len(prompts), "two prompts have the same id")
+    require(list(evaluator.prompts(examples)) == prompts, "prompts gives other prompts when it is asked again")
+    for tag in {prompt.language for prompt in prompts}:
+        check_language(tag)
+    answers: tuple[Callable[[str], str], ...] = (
+        str,
+        lambda text: "",
+        lambda text: text[::-1],
+        lambda text: "Yes. " * 9,
+    )
+    for sorts in (answers, answers[1:2]):
+        made = [
+            Generation(prompt, text := sorts[i % len(sorts)](prompt.text), len(text), finished=bool(i % 2))
+            for i, prompt in enumerate(prompts)
+        ]
+        _check_evaluation(evaluator, Evidence(examples, made, _responses(evaluator, examples)))
+
+
+def _responses(evaluator: Evaluator, examples: Sequence[ParallelExample]) -> dict[str, dict[View, ResponseScore]]:
+    views = sorted(evaluator.scored_views())
+    require(
+        all(isinstance(view, View) for view in views),
+        f"scored_views gives {views}; expected some of langxfer.data.View",
+    )
+    if not views:
+        return {}
+
+    def score(example: ParallelExample, view: View) -> ResponseScore:
+        size = len(example.turn(view.response).response.encode())
+        return ResponseScore(-0.7 * size - (5.0 if view.prompt is Side.TARGET else 0.0), size + 1, size)
+
+    return {example.id: {view: score(example, view) for view in views} for example in examples}
+
+
+def _check_evaluation(evaluator: Evaluator, evidence: Evidence) -> None:
+    evaluation = evaluator.evaluate(evidence)
+    require(isinstance(evaluation, Evaluation), f"evaluate gives {type(evaluation).__name__}; expected Evaluation")
+    names = [score.name for score in evaluation.scores]
+    require(len(set(names)) == len(names) and all(names), f"names of scores are empty or occur twice: {names}")
+    for score in evaluation.scores:
+        for label, value in (("value", score.value), ("standard_error", score.standard_error)):
+            require(
+                value is None or math.isfinite(value), f"{score.name}: {label} is {value}; None says that there is none"
+            )
+        require((score.standard_error or 0) >= 0 and score.n >= 0, f"{score.name}: {score}")
+        require(score.signature, f"{score.name} has no signature")
+    try:
+        json.dumps([dict(row) for row in evaluation.rows], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"rows are not JSON ({error})") from None
+    require(evaluator.evaluate(evidence) == evaluation, "evaluate gives other scores when it is asked again")

@@ -1,0 +1,141 @@
+"""Translation memories, from files of every kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from langxfer.builtin.memory import Memory
+from langxfer.components import Pair
+from langxfer.errors import DataError
+
+EN_DE = Pair("en", "de")
+TICO = Path(__file__).parents[3] / "shared" / "data" / "tico19" / "all.en-sw.tmx"
+
+
+def memory(folder: Path, name: str, text: str, **options) -> Memory:
+    (folder / name).write_text(text, encoding="utf-8")
+    return Memory(files=(name,), **options).resolve(folder)
+
+
+def translate(translator: Memory, segments: list[str], pair: Pair = EN_DE) -> list[str | None]:
+    with translator.open("cpu", Path("unused")) as opened:
+        return opened.translate(segments, pair)
+
+
+FILES = {
+    "memory.tsv": "en\tde\nHello\tHallo\nGood day\tGuten Tag\n",
+    "memory.jsonl": '{"id": 1, "en": "Hello", "de": "Hallo"}\n\n{"de": "Guten Tag", "en": "Good day"}\n',
+    "memory.tmx": (
+        '<?xml version="1.0"?><tmx version="1.4"><header srclang="en"/><body>'
+        '<tu><tuv xml:lang="en-US"><seg>Hello</seg></tuv><tuv xml:lang="DE_de"><seg>Hallo</seg></tuv></tu>'
+        '<tu><tuv xml:lang="de"><seg>Guten Tag</seg></tuv><tuv xml:lang="en"><seg>Good day</seg></tuv></tu>'
+        "</body></tmx>"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_looks_up_in_either_direction(tmp_path, name):
+    translator = memory(tmp_path, name, FILES[name])
+    assert translate(translator, ["Good day", "Bye", "Hello", "Hello"]) == ["Guten Tag", None, "Hallo", "Hallo"]
+    assert translate(translator, ["Guten Tag"], Pair("de", "en")) == ["Good day"]
+
+
+def test_white_space_around_segments_and_entries(tmp_path):
+    translator = memory(tmp_path, "m.tsv", "en\tde\n Hello \t Hallo \n")
+    assert translate(translator, ["  Hello\n", "Hello", "He llo"]) == ["  Hallo\n", "Hallo", None]
+    assert translate(translator, ["", " \n"]) == ["", " \n"]
+
+
+def test_case_counts_unless_told(tmp_path):
+    text = "en\tde\nHello\tHallo\n"
+    assert translate(memory(tmp_path, "m.tsv", text), ["HELLO"]) == [None]
+    assert translate(memory(tmp_path, "m.tsv", text, case_sensitive=False), ["HELLO"]) == ["Hallo"]
+
+
+def test_the_first_of_contradicting_entries_wins_over_files_in_order(tmp_path):
+    (tmp_path / "a.tsv").write_text("en\tde\nHello\tHallo\nHello\tServus\n")
+    (tmp_path / "b.tsv").write_text("en\tde\nHello\tMoin\nBye\tTschüss\n", encoding="utf-8")
+    ab = Memory(files=("a.tsv", "b.tsv")).resolve(tmp_path)
+    ba = Memory(files=("b.tsv", "a.tsv")).resolve(tmp_path)
+    assert translate(ab, ["Hello", "Bye"]) == ["Hallo", "Tschüss"]
+    assert translate(ba, ["Hello"]) == ["Moin"]
+    assert ab.what() != ba.what()
+
+
+def test_an_entry_without_a_translation_is_none_at_all(tmp_path):
+    assert translate(memory(tmp_path, "m.tsv", "en\tde\nHello\t \nHello\tHallo\n"), ["Hello"]) == ["Hallo"]
+
+
+def test_a_fallback_gets_what_is_missing_and_nothing_else(tmp_path):
+    (tmp_path / "more.tsv").write_text("en\tde\nHello\tFALSCH\nBye\tTschüss\n", encoding="utf-8")
+    translator = memory(tmp_path, "m.tsv", "en\tde\nHello\tHallo\n", fallback=Memory(files=("more.tsv",)))
+    assert translate(translator, ["Bye", "Hello", "Thanks"]) == ["Tschüss", "Hallo", None]
+
+
+def test_a_direction_that_no_file_has(tmp_path):
+    alone = memory(tmp_path, "m.tsv", FILES["memory.tsv"])
+    with pytest.raises(DataError, match=r"no entry from en to sw\. Languages in there: de, en"):
+        translate(alone, ["Hello"], Pair("en", "sw"))
+    (tmp_path / "sw.tsv").write_text("en\tsw\nHello\tHabari\n")
+    backed = memory(tmp_path, "m.tsv", FILES["memory.tsv"], fallback=Memory(files=("sw.tsv",)))
+    assert translate(backed, ["Hello"], Pair("en", "sw")) == ["Habari"]
+
+
+def test_identity_is_about_contents(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    here, there = (memory(folder, "m.tsv", FILES["memory.tsv"]) for folder in (tmp_path, tmp_path / "elsewhere"))
+    assert here.what() == there.what()
+    assert here.what() != here.model_copy(update={"case_sensitive": False}).what()
+    backed = [here.model_copy(update={"fallback": fallback}) for fallback in (here, there)]
+    assert backed[0].what() == backed[1].what() != here.what()
+    (tmp_path / "elsewhere" / "m.tsv").write_text("en\tde\n")
+    assert here.what() != there.what()
+    assert backed[0].what() != backed[1].what()  # a fallback's file counts as well
+    json.dumps(backed[0].what())
+
+
+def test_relative_files_are_taken_from_the_recipe(tmp_path):
+    translator = Memory(files=("a.tsv",), fallback=Memory(files=("b.tmx", "/c.jsonl"))).resolve(tmp_path)
+    assert translator.files == (str(tmp_path / "a.tsv"),)
+    assert translator.fallback.files == (str(tmp_path / "b.tmx"), "/c.jsonl")
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path):
+    translator = Memory(files=(str(tmp_path / "no.tsv"),))
+    for ask in (translator.what, lambda: translate(translator, ["Hello"])):
+        with pytest.raises(DataError, match=r"no\.tsv: cannot read the translation memory \(No such file"):
+            ask()
+
+
+@pytest.mark.parametrize("files", [(), ("memory.xlsx",), ("a.tmx", "b")])
+def test_wrong_files_are_refused(files):
+    with pytest.raises(ValidationError):
+        Memory(files=files)
+
+
+def test_speaks_what_its_files_speak():
+    assert Memory(files=("a.tsv",)).languages() is None
+
+
+@pytest.mark.skipif(not TICO.is_file(), reason="needs TICO-19 (all.en-sw.tmx)")
+def test_a_real_memory():
+    """TICO-19 (arXiv 2007.01788) has 3071 units, some of them alike in English."""
+    translator = Memory(files=(str(TICO),))
+    with translator.open("cpu", Path("unused")) as opened:
+        swahili = opened.translate(
+            ["and along with a fever", " about how long have these symptoms been going on?\n", "not in there"],
+            Pair("en", "sw"),
+        )
+        assert swahili == [
+            "pamoja na joto jingi mwilini",
+            " je, dalili hizi zimekuwa zikiendelea kwa takriban muda gani sasa?\n",
+            None,
+        ]
+        assert opened.translate(["pamoja na joto jingi mwilini"], Pair("sw", "en")) == ["and along with a fever"]
+        sizes = [len(entries) for entries in opened._entries.values()]
+    assert all(2900 < size <= 3071 for size in sizes)

@@ -1,0 +1,78 @@
+"""The README's objective: through --plugin, through an entry point, in listings, schema and error texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def code() -> str:
+    """The plugin as the README prints it."""
+    (found,) = re.findall(r"```python\n(from typing import ClassVar, Literal\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return found
+
+
+def langxfer(*arguments: str, path: Path | None = None):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*([str(path)] if path else []), *sys.path])}
+    command = [sys.executable, "-m", "langxfer", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+
+
+def test_it_trains_through_a_plugin_file(recipe, fake_plugin):
+    plugin = recipe.parent / "ipo.py"
+    plugin.write_text(code())
+    files = ["--plugin", str(plugin), "--plugin", str(fake_plugin)]
+    result = langxfer(
+        "run", str(recipe), *files, "--runs", str(recipe.parent / "runs"), "--json",
+        "--set", "phases[0].objective={name: ipo, tau: 0.5}", "--set", "evaluators=[]",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert any(stage["stage"] == "train[0] ipo" for stage in json.loads(result.stdout)["stages"])
+    rows = [json.loads(line) for line in next(recipe.parent.glob("runs/tiny-*/metrics.jsonl")).read_text().splitlines()]
+    assert abs(rows[0]["preference"] - 1.0) < 1e-4  # (0 - 1 / (2 * 0.5)) ** 2
+
+
+def test_it_is_listed_and_part_of_schema_and_error_texts(tmp_path, recipe, fake_plugin):
+    plugin = tmp_path / "ipo.py"
+    plugin.write_text(code())
+    listing = json.loads(langxfer("plugins", "--plugin", str(plugin), "--json").stdout)
+    assert any(info["words"].get("objective") == ["ipo"] for info in listing)
+    schema = langxfer("schema", "--plugin", str(plugin)).stdout
+    assert '"Ipo"' in schema and '"tau"' in schema
+    files = ["--plugin", str(plugin), "--plugin", str(fake_plugin)]
+    wrong = langxfer("check", str(recipe), *files, "--set", "phases[0].objective={name: ipo, taw: 1}")
+    assert wrong.returncode == 2 and 'Did you mean "tau"?' in wrong.stderr
+    absent = langxfer("check", str(recipe), "--plugin", str(fake_plugin), "--set", "phases[0].objective=ipo")
+    assert absent.returncode == 2 and 'objective "ipo" is not installed' in absent.stderr
+
+
+def distribution(folder: Path, name: str, module: str, text: str) -> None:
+    """What pip leaves of a small plugin: a module and its metadata."""
+    (folder / f"{module}.py").write_text(text)
+    info = folder / f"{name.replace('-', '_')}-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.3\n")
+    (info / "entry_points.txt").write_text(f"[langxfer]\n{module} = {module}\n")
+
+
+def test_it_works_through_an_entry_point(tmp_path):
+    distribution(tmp_path, "langxfer-ipo", "langxfer_ipo", code())
+    listing = json.loads(langxfer("plugins", "--json", path=tmp_path).stdout)
+    (found,) = [info for info in listing if info["name"] == "langxfer-ipo"]
+    assert found["words"] == {"objective": ["ipo"]} and found["version"] == "0.3" and found["source"] == "entry point"
+
+
+def test_a_plugin_that_raises_at_import_breaks_nothing_but_itself(tmp_path, recipe, fake_plugin):
+    distribution(tmp_path, "langxfer-broken", "langxfer_broken", "raise RuntimeError('half installed')\n")
+    listing = langxfer("plugins", path=tmp_path)
+    assert listing.returncode == 0 and "half installed" in listing.stdout and "clo" in listing.stdout
+    arguments = ["check", str(recipe), "--plugin", str(fake_plugin)]
+    assert langxfer(*arguments, path=tmp_path).returncode == 0
+    hint = langxfer(*arguments, "--set", "phases[0].objective=simpo", path=tmp_path)
+    assert hint.returncode == 2 and "langxfer-broken" in hint.stderr and "Traceback" not in hint.stderr

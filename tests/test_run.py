@@ -1,0 +1,174 @@
+"""Whole runs on a tiny model: real processes, real files, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from langxfer.data import read_jsonl
+
+KILLER = r'''
+"""Kills the process at the n-th event of a stage."""
+import os, signal
+from langxfer import hookimpl
+
+STAGE, COUNT = os.environ.get("KILL_STAGE", ""), int(os.environ.get("KILL_AT", "0"))
+seen = 0
+
+@hookimpl
+def observe(event):
+    global seen
+    if hasattr(event, "steps"):
+        with open("steps", "a") as file:
+            file.write(f"{event.step}\n")
+    if STAGE and getattr(event, "stage", "").startswith(STAGE):
+        seen += 1
+        if seen == COUNT:
+            os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+def langxfer(recipe: Path, plugins: list[Path], *arguments: str, environment: dict[str, str] | None = None, verb: str = "run"):
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "langxfer", verb, str(recipe), "--runs", str(recipe.parent / "runs"), *arguments]
+    command += [part for plugin in plugins for part in ("--plugin", str(plugin))]
+    own = {**os.environ, **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, env=own, cwd=recipe.parent, timeout=300, check=False)
+
+
+def weights(recipe: Path) -> dict[str, bytes]:
+    """Key of every finished train stage below the recipe's runs -> its trained weights."""
+    return {path.parent.name: path.read_bytes() for path in recipe.parent.glob("runs/artifacts/train/*/trained.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, tiny: Path, fake_plugin: Path):
+    """A finished run: its recipe, and what the process printed."""
+    from tests.conftest import RECIPE, write_rows
+
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    write_rows(folder / "rows.jsonl")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(RECIPE.format(model=tiny))
+    cache = {"LANGXFER_CACHE": str(folder / "cache")}
+    result = langxfer(recipe, [fake_plugin], "--json", environment=cache)
+    assert result.returncode == 0, result.stderr
+    return recipe, json.loads(result.stdout), cache
+
+
+def test_a_run_leaves_everything_in_its_folder(uninterrupted):
+    recipe, summary, _ = uninterrupted
+    folder = Path(summary["run"]) if Path(summary["run"]).is_absolute() else recipe.parent / summary["run"]
+    for name in ("recipe.yaml", "filled.yaml", "plan.json", "manifest.json", "events.jsonl", "metrics.jsonl", "scores.json",
+                 "samples.md", "dropped.jsonl", "model/README.md", "model/chat_template.jinja", "model/generation_config.json"):  # fmt: skip
+        assert (folder / name).is_file(), name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["data"]["train"] == 20 and manifest["data"]["validation"] == 4
+    assert {stage["stage"].split()[0] for stage in manifest["stages"]} >= {"translate", "encode", "reference[0]", "train[0]"}
+    assert all(stage["seconds"] >= 0 and stage["peak_memory"] > 1e6 for stage in manifest["stages"])
+    assert manifest["plugins"][0]["file"] == "fakes.py" and len(manifest["plugins"][0]["sha256"]) == 64
+    steps = [row for row in read_jsonl(folder / "metrics.jsonl") if "loss" in row]
+    assert [row["step"] for row in steps] == list(range(1, 11))
+    assert steps[0]["preference"] == pytest.approx(2 * 0.6931471805599453, abs=2e-6)
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["before"].keys() == scores["after"].keys() == {"language_fidelity", "held_out"}
+    assert all(score["signature"] for own in scores["after"].values() for score in own)
+    text = "".join(path.read_text() for path in folder.rglob("*.md"))
+    assert str(recipe.parent) not in (folder / "model" / "README.md").read_text() and "tiny" in text
+
+
+def test_the_model_loads_anywhere_and_holds_the_trained_weights(uninterrupted):
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    recipe, summary, _ = uninterrupted
+    folder = recipe.parent / summary["model"]
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.chat_template
+    (trained,) = recipe.parent.glob("runs/artifacts/train/*/trained.safetensors")
+    found = dict(model.named_parameters())
+    for name, value in load_file(trained).items():
+        assert torch.equal(found[name], value), name
+
+
+def test_a_second_run_does_no_work_and_says_so(uninterrupted, fake_plugin):
+    recipe, _, cache = uninterrupted
+    result = langxfer(recipe, [fake_plugin], environment=cache)
+    assert result.returncode == 0, result.stderr
+    assert "Nothing to do" in result.stdout
+    assert "start" not in result.stderr
+
+
+def test_sft_shares_translation_encoding_and_the_evaluation_before(uninterrupted, fake_plugin):
+    recipe, summary, cache = uninterrupted
+    result = langxfer(recipe, [fake_plugin], "--json", "--set", "phases[0].objective=sft", environment=cache)
+    assert result.returncode == 0, result.stderr
+    made = {stage["stage"]: stage["made"] for stage in json.loads(result.stdout)["stages"]}
+    assert not made["translate"] and not made["encode"] and not made["evaluate before: held_out"]
+    assert made["train[0] sft"] and made["evaluate after: held_out"]
+    keys = {stage["stage"]: stage["key"] for stage in summary["stages"]}
+    assert keys["encode"] == {s["stage"]: s["key"] for s in json.loads(result.stdout)["stages"]}["encode"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "at"), [("translate", 2), ("encode", 4), ("evaluate before", 2), ("reference", 2), ("train", 5), ("evaluate after", 2)]
+)
+def test_killed_in_any_stage_it_resumes_to_the_same_weights(uninterrupted, recipe, fake_plugin, tmp_path, stage, at):
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+    plugins = [fake_plugin, killer]
+    first = langxfer(recipe, plugins, environment={"KILL_STAGE": stage, "KILL_AT": str(at)})
+    assert first.returncode == -signal.SIGKILL, first.stderr
+    second = langxfer(recipe, plugins, "--json")
+    assert second.returncode == 0, second.stderr
+    assert f"resume {stage}" in second.stderr
+    assert weights(recipe) and weights(recipe).items() <= weights(uninterrupted[0]).items()
+    rows = [row["step"] for row in read_jsonl(next(recipe.parent.glob("runs/tiny-*/metrics.jsonl"))) if "loss" in row]
+    assert rows == list(range(1, 11))
+    if stage == "train":  # it went on after the checkpoint of step 2, not from the beginning
+        assert (tmp_path / "steps").read_text().split() == [*map(str, [1, 2, 3]), *map(str, range(3, 11))]
+    if stage.startswith("evaluate after"):
+        made = {entry["stage"]: entry["made"] for entry in json.loads(second.stdout)["stages"]}
+        assert not made["train[0] clo"] and not made["reference[0]"]
+
+
+def test_two_processes_give_the_result_of_one(uninterrupted, recipe, fake_plugin):
+    import torch
+    from safetensors.torch import load
+
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "langxfer", "run", str(recipe), "--runs", str(recipe.parent / "runs"), "--plugin", str(fake_plugin), "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=recipe.parent, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert json.loads(result.stdout)["did_work"]  # one process prints
+    ((key, two),) = weights(recipe).items()
+    found, expected = load(two), load(weights(uninterrupted[0])[key])
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-4)
+
+
+def test_a_corrupt_artifact_is_made_again(recipe, fake_plugin):
+    assert langxfer(recipe, [fake_plugin]).returncode == 0
+    expected = weights(recipe)
+    (path,) = recipe.parent.glob("runs/artifacts/reference/*/part-00000.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    (trained,) = recipe.parent.glob("runs/artifacts/train/*/trained.safetensors")
+    trained.write_bytes(trained.read_bytes()[:-10])
+    result = langxfer(recipe, [fake_plugin], "--json")
+    assert result.returncode == 0, result.stderr
+    made = {stage["stage"] for stage in json.loads(result.stdout)["stages"] if stage["made"]}
+    assert made == {"reference[0]", "train[0] clo"}
+    assert weights(recipe) == expected

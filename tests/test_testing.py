@@ -1,0 +1,327 @@
+"""The kit for plugin authors: what is right passes, and every kind of mistake is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+
+import langxfer.testing.fakes
+from langxfer import plugins
+from langxfer.builtin.filters import Identical
+from langxfer.builtin.objectives import Clo, Dpo, Sft
+from langxfer.builtin.selectors import AttentionSelector, FullSelector
+from langxfer.components import (
+    Drop,
+    Evaluation,
+    Evaluator,
+    Evidence,
+    Filter,
+    Objective,
+    Pair,
+    Prompt,
+    Sampling,
+    Score,
+    Selector,
+    Term,
+    Terms,
+    Translator,
+)
+from langxfer.data import ParallelExample, Side, View
+from langxfer.errors import DataError
+from langxfer.logps import LogProbs
+from langxfer.testing import (
+    FakeTranslator,
+    check_evaluator,
+    check_filter,
+    check_objective,
+    check_selector,
+    check_translator,
+    parallel_examples,
+    tiny_model,
+)
+
+FAULTS: dict[str, str] = {
+    "reference": "gradient goes into the reference",
+    "detached": "no gradient goes into the policy",
+    "batch_mean": "changes with the other examples of the batch",
+    "neighbour": "changes with the other examples of the batch",
+    "scalar": r"expected \[B\]",
+    "denominator": "depends on log-probabilities",
+    "detached_denominator": "must not depend on log-probabilities",
+    "unstable": "is not finite",
+    "nan_gradient": "gradient is not finite",
+    "other_view": "reads view SS",
+    "unread_view": "views ST are computed but never read",
+    "unread_reference": "the reference is never read",
+    "names": "names of terms must not depend",
+    "coefficient": "coefficient must not depend",
+    "metric": "metric odd has shape",
+    "no_terms": "no terms",
+}
+
+
+class Faulty(Objective):
+    """Prefers TT over TS; ``fault`` says what is wrong with it."""
+
+    needs_reference: ClassVar[bool] = True
+    name: Literal["faulty"] = "faulty"
+    fault: str = ""
+
+    @property
+    def views(self) -> frozenset[View]:
+        return frozenset({View.TT, View.TS, *([View.ST] if self.fault == "unread_view" else [])})
+
+    def loss(self, policy: LogProbs, reference: LogProbs | None) -> Terms:
+        assert reference is not None
+        chosen, rejected = policy.total[View.TT], policy.total[View.TS]
+        if self.fault != "unread_reference":
+            fixed = reference.total[View.TT] - reference.total[View.TS]
+            margin = chosen - rejected - (fixed if self.fault == "reference" else fixed.detach())
+        else:
+            margin = chosen - rejected
+        if self.fault == "nan_gradient":
+            margin = margin + 0 * (-chosen).sqrt()
+        softplus = torch.nn.functional.softplus
+        loss = torch.log(1 + torch.exp(-margin)) if self.fault == "unstable" else softplus(-margin)
+        ones = torch.ones_like(loss).detach()
+        denominator = {"denominator": chosen.abs() + 1, "detached_denominator": chosen.detach().abs() + 1}.get(
+            self.fault, ones
+        )
+        loss = {
+            "detached": loss.detach(),
+            "batch_mean": loss - loss.mean(),
+            "neighbour": loss + loss.roll(1),
+            "scalar": loss.mean(),
+        }.get(self.fault, loss)
+        name = "high" if self.fault == "names" and float(chosen.detach().sum()) < -1000 else "loss"
+        coefficient = float(1 + chosen.detach().mean().tanh()) if self.fault == "coefficient" else 1.0
+        if self.fault == "other_view":
+            loss = loss + policy.total[View.SS]
+        if self.fault == "no_terms":
+            return Terms({})
+        metrics = {"margin": margin.detach(), **({"odd": margin.detach().mean()} if self.fault == "metric" else {})}
+        return Terms({name: Term(coefficient, loss, denominator)}, metrics)
+
+
+OBJECTIVES = [
+    Clo(),
+    Clo(**{"lambda": 1.0}),
+    Clo(**{"lambda": 0.0, "nll_views": ["SS", "TT"]}),
+    Dpo(beta=2.0),
+    Sft(),
+    Faulty(),
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
+def test_sound_objectives_pass(objective: Objective) -> None:
+    check_objective(objective)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_of_an_objective_is_named(fault: str) -> None:
+    with pytest.raises(AssertionError, match=FAULTS[fault]):
+        check_objective(Faulty(fault=fault))
+
+
+def test_options_that_json_cannot_hold_are_named() -> None:
+    class Odd(Sft):
+        def identity(self) -> dict[str, Any]:
+            return {"path": Path("x")}
+
+    with pytest.raises(AssertionError, match="not JSON"):
+        check_objective(Odd())
+    with pytest.raises(AssertionError, match="not a subclass of Objective"):
+        check_objective(FullSelector())  # type: ignore[arg-type]
+
+
+class Broken(Translator):
+    name: Literal["broken"] = "broken"
+    fault: str = ""
+
+    def languages(self) -> frozenset[str] | None:
+        return frozenset({"en", "de"})
+
+    @contextmanager
+    def open(self, device: str, cache: Path) -> Iterator[Broken]:
+        yield self
+
+    def translate(self, segments: Sequence[str], pair: Pair) -> list[Any]:
+        if self.fault == "merges":
+            return list(dict.fromkeys(segments))
+        if self.fault == "sorts":
+            return sorted(segments)
+        if self.fault == "invents":
+            return [text.strip() or "Thank you." for text in segments]
+        return [7 for _ in segments] if self.fault == "numbers" else list(segments)
+
+
+def test_check_translator() -> None:
+    check_translator(FakeTranslator(), Pair("en", "sw"))
+    check_translator(FakeTranslator(speaks=("en", "yo"), missing="planet"))
+    check_translator(Broken())
+    with pytest.raises(AssertionError, match="give check_translator a pair"):
+        check_translator(FakeTranslator())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("merges", "4 translations of 5"),
+        ("sorts", "another order"),
+        ("invents", "blank segments"),
+        ("numbers", "no translation"),
+    ],
+)
+def test_faults_of_translators(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_translator(Broken(fault=fault))
+
+
+class Picks(Selector):
+    name: Literal["picks"] = "picks"
+    fault: str = ""
+
+    def select(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+        names = {"nothing": [], "invented": ["model.bogus"], "first": list(shapes)[:1]}.get(self.fault, list(shapes))
+        return list(names) if self.fault == "list" else frozenset(names)
+
+
+def test_check_selector() -> None:
+    for selector in (FullSelector(), AttentionSelector(), AttentionSelector(biases=False), Picks()):
+        check_selector(selector)
+    for fault, message in {
+        "nothing": "chooses nothing",
+        "invented": "model.bogus",
+        "first": "order of parameters",
+        "list": "expected a frozenset",
+    }.items():
+        with pytest.raises(AssertionError, match=message):
+            check_selector(Picks(fault=fault))
+
+
+class Judges(Filter):
+    name: Literal["judges"] = "judges"
+    fault: str = ""
+
+    def judge(self, example: ParallelExample) -> Any:
+        text = example.turn(Side.TARGET).response
+        if self.fault == "bool":
+            return True
+        if self.fault == "divides":
+            return Drop("long", len(text) / len(example.source.response or "x") if text else float("nan"))
+        if self.fault == "data" and len(text) > 90:
+            return Drop(f"too long: {text}", 1.0)
+        return None
+
+
+def test_check_filter() -> None:
+    check_filter(Identical(texts="either"), parallel_examples(2))
+    check_filter(Judges())
+    for fault, message in {"bool": "expected Drop or None", "divides": "measure is nan", "data": "short line"}.items():
+        with pytest.raises(AssertionError, match=message):
+            check_filter(Judges(fault=fault))
+
+
+class Counts(Evaluator):
+    name: Literal["counts"] = "counts"
+    fault: str = ""
+
+    def prompts(self, examples: Sequence[ParallelExample]) -> Iterable[Prompt]:
+        for number, example in enumerate(examples):
+            yield Prompt("same" if self.fault == "ids" else str(number), example.source.prompt, "en")
+
+    def scored_views(self) -> frozenset[View]:
+        return frozenset({View.TT})
+
+    def sampling(self) -> Sampling:
+        return Sampling(0 if self.fault == "sampling" else 8)
+
+    def evaluate(self, evidence: Evidence) -> Evaluation:
+        if not evidence.examples and self.fault != "divides":
+            raise DataError("no examples")
+        mean = sum(len(answer.text) for answer in evidence.generations) / len(evidence.generations)
+        assert all(set(scores) == {View.TT} for scores in evidence.responses.values())
+        score = Score("length", mean, None, len(evidence.generations), "v1")
+        rows: list[dict[str, Any]] = [{"id": answer.prompt.id} for answer in evidence.generations]
+        if self.fault == "signature":
+            score = replace(score, signature="")
+        if self.fault == "nan":
+            score = replace(score, value=float("nan"))
+        if self.fault == "rows":
+            rows.append({"view": object()})
+        return Evaluation([score, score] if self.fault == "twice" else [score], rows)
+
+
+def test_check_evaluator() -> None:
+    check_evaluator(Counts())
+    for fault, message in {
+        "ids": "same id",
+        "sampling": "sampling gives",
+        "signature": "no signature",
+        "nan": "value is nan",
+        "rows": "not JSON",
+        "twice": "occur twice",
+    }.items():
+        with pytest.raises(AssertionError, match=message):
+            check_evaluator(Counts(fault=fault))
+    with pytest.raises(ZeroDivisionError):
+        check_evaluator(Counts(fault="divides"))
+
+
+def test_fake_translator_is_reversible() -> None:
+    with FakeTranslator(missing="code").open("cpu", Path()) as opened:
+        text = "The quick brown Fox, 42 — ünïcode."
+        there = opened.translate([text.replace("code", "")], Pair("en", "ko"))
+        assert there[0] not in (None, text.replace("code", ""))
+        assert opened.translate([str(there[0])], Pair("ko", "en")) == [text.replace("code", "")]
+        assert opened.translate([text, "a"], Pair("en", "ko"))[0] is None
+    for example in parallel_examples(5, "en", "sw"):
+        with FakeTranslator().open("cpu", Path()) as opened:
+            assert opened.translate([example.source.prompt], Pair("en", "sw")) == [example.target.prompt]
+        assert example.target.language == "sw"
+
+
+def test_the_fake_translator_is_a_plugin() -> None:
+    catalog = plugins.load([Path(langxfer.testing.fakes.__file__)])
+    assert "fake" in catalog.classes("translator")
+
+
+def test_tiny_model_is_a_function_of_its_arguments(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    first, second = tiny_model(tmp_path / "a"), tiny_model(tmp_path / "b")
+    other = tiny_model(tmp_path / "c", seed=1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert (first / "model.safetensors").read_bytes() != (other / "model.safetensors").read_bytes()
+
+
+def test_tiny_model_options(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny_model(tmp_path, "gpt2", layers=1, template=None, merges=("th", "the"), pad="</s>", hidden_size=16)
+    network, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert (network.config.n_layer, network.config.n_embd, network.config.model_type) == (1, 16, "gpt2")
+    assert tokenizer.chat_template is None
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    ids = tokenizer("the thé").input_ids
+    assert ids[0] == tokenizer.bos_token_id
+    assert tokenizer.convert_ids_to_tokens(ids)[1:4] == ["the", "Ġ", "th"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "the thé"
+
+
+def test_the_kit_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, langxfer.testing; print([m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
