@@ -289,9 +289,9 @@ def _class_problem(cls: Any, kind: type[Component]) -> str | None:
 
 def _cause(error: BaseException) -> str:
     """An exception as one sentence on one line."""
-    text = " ".join(str(error).split())
     if isinstance(error, PluginError):
-        return text
+        return str(error)
+    text = " ".join(str(error).split())
     if isinstance(error, pluggy.PluginValidationError):
         return f"a hook does not have the arguments that {GROUP} calls it with. {text}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -109,7 +109,7 @@ class _OpenMemory:
                 if target is not None:
                     for tag, text in unit:
                         if tag == base_tag(pair.source) and text.strip():
-                            entries[self._key(text)] = target
+                            entries.setdefault(self._key(text), target)
         if not entries and self._fallback is None:
             raise DataError(
                 f"{', '.join(self._memory.files)}: no entry from {pair.source} to {pair.target}. Languages in there: "

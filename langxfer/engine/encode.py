@@ -80,7 +80,9 @@ class Encoder:
         ids.update(named if isinstance(named, list) else [named])
         ids.discard(None)
         if not ids:
-            raise RecipeError("model.source: its tokenizer names no EOS token, so answers could never end. Set eos_token in it.")
+            raise RecipeError(
+                "model.source: its tokenizer names no EOS token, so answers could never end. Set eos_token in it."
+            )
         return frozenset(ids)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -105,11 +107,15 @@ class Encoder:
             views = [(example, view) for example in chunk for view in View]
             prompts = self.prompt_ids([example.turn(side).prompt for example, side in sides])
             by_side = {(example.id, side): ids for (example, side), ids in zip(sides, prompts, strict=True)}
-            full = self.ids([self.template.full(e.turn(v.prompt).prompt, e.turn(v.response).response) for e, v in views])
+            full = self.ids(
+                [self.template.full(e.turn(v.prompt).prompt, e.turn(v.response).response) for e, v in views]
+            )
             by_view = {(example.id, view): ids for (example, view), ids in zip(views, full, strict=True)}
             for example in chunk:
                 own = {side: by_side[example.id, side] for side in Side}
-                responses = {view: self._response(example, view, own[view.prompt], by_view[example.id, view]) for view in View}
+                responses = {
+                    view: self._response(example, view, own[view.prompt], by_view[example.id, view]) for view in View
+                }
                 yield self._checked(example, own, responses, max_length, too_long)
 
     def _response(self, example: ParallelExample, view: View, prompt: list[int], full: list[int]) -> list[int]:
@@ -124,9 +130,11 @@ class Encoder:
 
     def _ended(self, response: list[int]) -> list[int]:
         """Exactly one end-of-turn token at the end; what a template writes after it is not scored."""
-        last = max((i for i, token in enumerate(response) if token in self.stop_ids), default=None)
-        if last is not None:
-            return response[: last + 1]
+        ends = [i for i, token in enumerate(response) if token in self.stop_ids]
+        if ends:
+            while len(ends) > 1 and ends[-2] == ends[-1] - 1:  # a template that ends a turn twice
+                ends.pop()
+            return response[: ends[-1] + 1]
         eos = self.tokenizer.eos_token_id
         return [*response, eos if eos is not None else min(self.stop_ids)]
 

@@ -18,7 +18,6 @@ from langxfer.errors import ArtifactError, LangxferError, StageError
 from langxfer.events import Event, StageFinished, StageSkipped, StageStarted
 from langxfer.recipe import Recipe
 
-
 TOO_LARGE = (
     "out of memory. Lower compute.tokens_per_micro_batch or compute.prompts_per_batch, "
     "or set compute.activation_checkpointing: true; results stay the same."

@@ -32,12 +32,12 @@ NAMED: dict[str, str] = {
     ),
     "chatml": (
         "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-        "{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}<|im_end|>{% endif %}\n"
+        "{{ message['content'] }}{{ eos_token if message['role'] == 'assistant' else '<|im_end|>' }}\n"
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     ),
     "plain": (
         "{{ bos_token }}{% for message in messages %}{{ message['content'] }}"
-        "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %}\n\n{% endif %}{% endfor %}"
+        "{{ eos_token if message['role'] == 'assistant' else '\\n\\n' }}{% endfor %}"
     ),
 }
 
@@ -126,8 +126,8 @@ class Template:
             ) from None
         if not full.startswith(prompt):
             raise RecipeError(
-                f"model.template: the {self._label} does not keep the prompt as the beginning of the finished turn, so the "
-                f"model would be trained on other prompts than it is asked.\n  prompt ends in   {prompt[-60:]!r}\n"
+                f"model.template: the {self._label} does not keep the prompt as the beginning of the finished turn, so "
+                f"the model would be trained on other prompts than it is asked.\n  prompt ends in   {prompt[-60:]!r}\n"
                 f"  finished turn is {full[-100:]!r}\n  Choose a built-in one: {', '.join(NAMED)}."
             )
         if "Well, thank you." not in full[len(prompt) :]:

@@ -40,7 +40,7 @@ def build_examples(
         for tag in data.target_languages:
             identity = f"{row.id}/{tag}"
             if translator is None:
-                target: Turn | str = row.turns.get(tag) or row.missing[tag]
+                target: Turn | str = row.turns.get(tag) or row.missing.get(tag, f'no side "{tag}"')
             else:
                 target = _translated(source, tag, translations)
             if isinstance(target, str):

@@ -8,7 +8,7 @@ from typing import Any
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+    "{{ eos_token if message['role'] == 'assistant' }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 SPECIALS = ("<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>")

@@ -104,7 +104,6 @@ def _read_tmx(path: Path) -> Iterator[Unit]:
             units = (element for event, element in events if event == "end" and _name(element) == "tu")
             for number, element in enumerate(units, 1):
                 yield tuple(_variants(path, number, element))
-                element.clear()
                 for section in root:
                     if _name(section) == "body":
                         section.clear()

@@ -200,14 +200,14 @@ def test_the_batch_budget_reaches_ctranslate2(models, cache, monkeypatch):
 
     class Watched(ctranslate2.Translator):
         def translate_batch(self, *args, **options):
-            budgets.append((options["max_batch_size"], options["batch_type"]))
+            budgets.append((options["max_batch_size"], options["batch_type"], options["max_input_length"]))
             return super().translate_batch(*args, **options)
 
     monkeypatch.setattr(ctranslate2, "Translator", Watched)
     translator = M2M100(model=str(models[ENDS]), compute_type="float32", max_batch_tokens=77)
     assert ct2.Decoding().max_batch_tokens == M2M100().max_batch_tokens
     translate(translator, cache, list(SENTENCES))
-    assert set(budgets) == {(77, "tokens")}
+    assert set(budgets) == {(77, "tokens", 0)}  # 0: the source is never cut
 
 
 def test_identity_is_about_the_files_and_not_their_place(models, tmp_path):

@@ -30,9 +30,9 @@ STRICT = (
 )
 DATED = (
     "{{- bos_token }}{%- if not date_string is defined %}{%- if strftime_now is defined %}"
-    "{%- set date_string = strftime_now('%d %b %Y') %}{%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}{%- endif %}"
-    "Today Date: {{ date_string }}\n{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}{{ eos_token }}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    "{%- set date_string = strftime_now('%d %b %Y') %}{%- else %}{%- set date_string = '26 Jul 2024' %}{%- endif %}"
+    "{%- endif %}Today Date: {{ date_string }}\n{% for message in messages %}<|{{ message['role'] }}|>"
+    "{{ message['content'] }}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 BARE_DATE = (
     "On {{ strftime_now('%Y-%m-%d') }}: {% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
@@ -58,8 +58,8 @@ A: {% endif %}
 """
 NAMESPACE = (
     "{% set ns = namespace(turns=0) %}{% for message in messages %}{% set ns.turns = ns.turns + 1 %}"
-    "<{{ ns.turns }} {{ message['role'].upper() }}>{{ message['content'].split('</think>')[-1].lstrip('\\n') }}{% endfor %}"
-    "{% if add_generation_prompt %}<{{ ns.turns + 1 }} ASSISTANT>{% endif %}"
+    "<{{ ns.turns }} {{ message['role'].upper() }}>{{ message['content'].split('</think>')[-1].lstrip('\\n') }}"
+    "{% endfor %}{% if add_generation_prompt %}<{{ ns.turns + 1 }} ASSISTANT>{% endif %}"
 )
 TEMPLATES = {
     "generation": GENERATION,
@@ -132,10 +132,18 @@ def test_usable_templates_pass(name: str) -> None:
     ours(TEMPLATES[name]).try_out()
 
 
+def test_named_templates() -> None:
+    assert ours(NAMED["alpaca"]).full("Hi?", "Yes.") == "<s>### Instruction:\nHi?\n\n### Response:\nYes.</s>"
+    assert ours(NAMED["plain"]).full("Hi?", "Yes.") == "<s>Hi?\n\nYes.</s>"
+    turns = "<s><|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\n"
+    assert ours(NAMED["chatml"]).prompt("Hi?") == turns
+    assert ours(NAMED["chatml"]).full("Hi?", "Yes.") == turns + "Yes.</s>\n"
+
+
 def test_a_prompt_that_is_not_a_prefix_is_refused() -> None:
     thinks = "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}<think>{% endif %}"
     with pytest.raises(
-        RecipeError, match=r"does not keep the prompt as the beginning[\s\S]*<think>[\s\S]*alpaca, chatml, plain"
+        RecipeError, match=r"not keep the prompt as the beginning[\s\S]*<think>[\s\S]*alpaca, chatml, plain"
     ):
         ours(thinks).try_out()
     last = "{% for m in messages %}{{ 'last:' if loop.last else '' }}{{ m.content }};{% endfor %}"
@@ -169,7 +177,7 @@ def test_load_template(folder: Path, tmp_path: Path) -> None:
     assert own.source == (folder / "chat_template.jinja").read_text()
     named = load_template(Model(source=str(folder), template="alpaca"), folder)
     assert (named.name, named.source, named.eos) == ("alpaca", NAMED["alpaca"], "</s>")
-    with pytest.raises(RecipeError, match="there is no 'alpacka'.*alpaca, chatml, plain"):
+    with pytest.raises(RecipeError, match=r"there is no 'alpacka'.*alpaca, chatml, plain"):
         load_template(Model(source=str(folder), template="alpacka"), folder)
     base = tiny_model(tmp_path / "base", template=None)
     with pytest.raises(RecipeError, match="no chat template"):

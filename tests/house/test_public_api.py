@@ -1,0 +1,66 @@
+"""The public API, pinned: a name that comes or goes is a decision, and shows in this file."""
+
+from __future__ import annotations
+
+import langxfer
+
+PUBLIC = [
+    "ArtifactError",
+    "Component",
+    "Compute",
+    "Data",
+    "DataError",
+    "Drop",
+    "Evaluation",
+    "Evaluator",
+    "Event",
+    "Evidence",
+    "Filter",
+    "Generation",
+    "LangxferError",
+    "LogProbs",
+    "Model",
+    "Objective",
+    "OpenTranslator",
+    "Pair",
+    "ParallelExample",
+    "Phase",
+    "PluginError",
+    "Prompt",
+    "Recipe",
+    "RecipeError",
+    "ResponseScore",
+    "Run",
+    "Sampling",
+    "Score",
+    "Selector",
+    "Side",
+    "StageError",
+    "Term",
+    "Terms",
+    "Training",
+    "Translator",
+    "Turn",
+    "View",
+    "hookimpl",
+    "load_plugins",
+    "load_recipe",
+    "plan",
+    "run",
+]
+
+
+def test_all_is_pinned_and_sorted() -> None:
+    assert langxfer.__all__ == PUBLIC
+    assert sorted(PUBLIC) == PUBLIC
+
+
+def test_every_name_is_there_and_documented() -> None:
+    for name in langxfer.__all__:
+        value = getattr(langxfer, name)
+        assert name == "hookimpl" or (value.__doc__ or "").strip(), f"{name} has no docstring"
+        assert name in dir(langxfer)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    assert not hasattr(langxfer, "Trainer")
