@@ -41,7 +41,10 @@ def _verb(command: Any) -> list[str]:
     lines = [inspect.cleandoc(command.help or "").replace("Example:  ", "Example: `") + "`", ""]
     lines += ["| option | meaning |", "|---|---|"]
     for option in command.params:
-        names = ", ".join(f"`{name}`" for name in (option.opts if option.param_type_name == "option" else [option.human_readable_name]))
+        names = ", ".join(
+            f"`{name}`"
+            for name in (option.opts if option.param_type_name == "option" else [option.metavar or option.name.upper()])
+        )
         lines.append(f"| {names} | {getattr(option, 'help', None) or ''} |")
     return lines
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from langxfer.errors import ArtifactError
 
 
-class Side(str, Enum):
+class Side(StrEnum):
     """One of the two languages of an example."""
 
     SOURCE = "source"
     TARGET = "target"
 
 
-class View(str, Enum):
+class View(StrEnum):
     """Prompt language × response language of an example.
 
     ``SS`` and ``TT`` answer in the language of the prompt, ``ST`` and ``TS`` in the other one.
@@ -89,7 +89,9 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 yield json.loads(line)
             except json.JSONDecodeError as error:
-                raise ArtifactError(f"{path}:{number} is not JSON ({error.msg}). Delete the file's folder and run again.") from None
+                raise ArtifactError(
+                    f"{path}:{number} is not JSON ({error.msg}). Delete the file's folder and run again."
+                ) from None
 
 
 def write_examples(path: Path, examples: Iterable[ParallelExample]) -> int:

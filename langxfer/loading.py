@@ -7,7 +7,6 @@ up in the catalog.
 from __future__ import annotations
 
 import importlib.metadata
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 
 from langxfer.errors import RecipeError
 from langxfer.narrowing import narrowed, opened, takes_component
 from langxfer.plugins import Catalog
 from langxfer.problems import describe, near
 from langxfer.recipe import Recipe
-from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, found
+from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, filled, found
 
 __all__ = ["LoadedRecipe", "filled", "load_recipe", "narrowed", "schema"]
 
@@ -79,28 +77,6 @@ def schema(catalog: Catalog) -> dict[str, Any]:
     """JSON schema of recipes, with the options of everything that is installed."""
     described = narrowed(catalog).model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
-
-
-def filled(recipe: Recipe) -> str:
-    """The recipe as YAML with every default written out; reading it gives an equal recipe."""
-    values = recipe.model_dump(mode="json")
-    for phase, written in zip(recipe.phases, values["phases"], strict=True):
-        # Defaults without effect beside another option would be refused as a contradiction.
-        unused = [
-            ("min_learning_rate", phase.training.schedule == "constant"),
-            ("epochs", phase.training.steps is not None),
-        ]
-        for option, is_unused in unused:
-            if is_unused and option not in phase.training.model_fields_set:
-                del written["training"][option]
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.allow_unicode = True
-    yaml.width = 10**6  # a long text stays on its line
-    out = io.StringIO()
-    yaml.dump(values, out)
-    return out.getvalue()
 
 
 def _find(path_or_name: str, catalog: Catalog) -> Path:

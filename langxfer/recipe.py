@@ -29,11 +29,15 @@ class Model(Section):
 
     source: str = Field(
         min_length=1,
-        description="Hub id (org/name), local folder, local .gguf file, or pypi:PACKAGE==VERSION#FILE for a file in a wheel.",
+        description="Hub id (org/name), folder, .gguf file, or a file in a wheel: pypi:PACKAGE==VERSION#FILE.",
     )
-    revision: str | None = Field(None, description="Hub revision: a commit is best; a branch is resolved to its commit.")
+    revision: str | None = Field(
+        None, description="Hub revision: a commit is best; a branch is resolved to its commit."
+    )
     sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of the wheel; required for pypi: sources, unused by others."
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the wheel; required for pypi: sources, unused by others.",
     )
     template: str | None = Field(
         None, description="Name of a built-in chat template (for base models); null takes the tokenizer's own."
@@ -70,7 +74,9 @@ class Fields(Section):
 class Data(Section):
     """English (or other source-language) instruction data, and the languages to bring it to."""
 
-    source: str = Field(min_length=1, description="File (.json, .jsonl, .csv, .parquet), langxfer:FILE, or hub dataset id.")
+    source: str = Field(
+        min_length=1, description="File (.json, .jsonl, .csv, .parquet), langxfer:FILE, or hub dataset id."
+    )
     format: Literal["alpaca", "messages", "oasst", "parallel"] = Field(
         description="How rows are laid out; parallel holds both languages and needs no translator."
     )
@@ -84,7 +90,9 @@ class Data(Section):
     validation: int = Field(0, ge=0, description="Source rows set aside before anything else, chosen by seed.")
     seed: int = Field(0, description="Chooses the validation rows.")
     max_length: int = Field(3000, ge=8, description="Longest prompt + response, in tokens.")
-    too_long: Literal["drop", "cut"] = Field("drop", description="Drop longer examples, or cut the end of their responses.")
+    too_long: Literal["drop", "cut"] = Field(
+        "drop", description="Drop longer examples, or cut the end of their responses."
+    )
     filters: tuple[AnyFilter, ...] = Field((), description="Filters; an example goes or stays in all views.")
 
     @field_validator("source_language")
@@ -155,8 +163,12 @@ class Compute(Section):
         "tree", description="tree shares a prompt between its responses; padded gives each response a row of its own."
     )
     attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation of transformers.")
-    tokens_per_micro_batch: int = Field(2048, ge=1, description="Token budget of one forward pass; one example at the least.")
-    activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
+    tokens_per_micro_batch: int = Field(
+        2048, ge=1, description="Token budget of one forward pass; one example at the least."
+    )
+    activation_checkpointing: bool = Field(
+        False, description="Recompute activations in the backward pass to save memory."
+    )
     checkpoint_every: int = Field(50, ge=1, description="Steps between resumable checkpoints.")
     prompts_per_batch: int = Field(24, ge=1, description="Prompts answered at a time in evaluation.")
 

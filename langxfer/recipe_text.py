@@ -5,15 +5,19 @@ Only mappings, lists, text, numbers, true, false and null exist here: a recipe c
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Recipe
 
 Path = tuple[str | int, ...]
 
@@ -197,3 +201,15 @@ def _check_step(here: Any, path: Path, step: str | int) -> None:
             raise Unsettable(f"{shown((*path, step))} does not exist: {shown(path)} is {found(here)}.")
     elif not isinstance(here, dict):
         raise Unsettable(f"{shown(path)} is {found(here)}, so {step} cannot be set in it.")
+
+
+def filled(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out; reading it gives an equal recipe."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 10**6  # a long text stays on its line
+    out = io.StringIO()
+    yaml.dump(recipe.model_dump(mode="json", by_alias=True), out)
+    return out.getvalue()

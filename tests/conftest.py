@@ -30,7 +30,11 @@ TOPICS = ("sea", "river", "bridge", "winter", "rain", "bread", "light", "stone")
 def write_rows(path: Path, count: int = 24) -> Path:
     """English instruction data in the format ``alpaca``."""
     rows = [
-        {"id": f"row{n}", "instruction": f"Say a word on {TOPICS[n % 8]} {n}.", "output": f"{TOPICS[n % 8]} is " * (1 + n % 3) + str(n)}
+        {
+            "id": f"row{n}",
+            "instruction": f"Say a word on {TOPICS[n % 8]} {n}.",
+            "output": f"{TOPICS[n % 8]} is " * (1 + n % 3) + str(n),
+        }
         for n in range(count)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -112,11 +112,11 @@ def test_suggestions(wrong: str, meant: str) -> None:
         language(wrong)
 
 
-def test_without_a_near_name_all_tags_are_listed() -> None:
+def test_without_a_near_name_examples_are_given() -> None:
     with pytest.raises(RecipeError) as caught:
         language("klingon")
     assert "Did you mean" not in str(caught.value)
-    assert all(f"{tag}," in f"{caught.value}," or f"{tag}." in str(caught.value) for tag in LANGUAGES)
+    assert f"{len(LANGUAGES)} tags are known, such as de," in str(caught.value)
 
 
 def test_check_language_is_the_same_for_pydantic() -> None:

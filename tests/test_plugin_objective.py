@@ -14,7 +14,9 @@ README = Path(__file__).parents[1] / "README.md"
 
 def code() -> str:
     """The plugin as the README prints it."""
-    (found,) = re.findall(r"```python\n(from typing import ClassVar, Literal\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (found,) = re.findall(
+        r"```python\n(from typing import ClassVar, Literal\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     return found
 
 

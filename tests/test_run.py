@@ -34,7 +34,9 @@ def observe(event):
 '''
 
 
-def langxfer(recipe: Path, plugins: list[Path], *arguments: str, environment: dict[str, str] | None = None, verb: str = "run"):
+def langxfer(
+    recipe: Path, plugins: list[Path], *arguments: str, environment: dict[str, str] | None = None, verb: str = "run"
+):
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "langxfer", verb, str(recipe), "--runs", str(recipe.parent / "runs"), *arguments]
     command += [part for plugin in plugins for part in ("--plugin", str(plugin))]
@@ -44,7 +46,9 @@ def langxfer(recipe: Path, plugins: list[Path], *arguments: str, environment: di
 
 def weights(recipe: Path) -> dict[str, bytes]:
     """Key of every finished train stage below the recipe's runs -> its trained weights."""
-    return {path.parent.name: path.read_bytes() for path in recipe.parent.glob("runs/artifacts/train/*/trained.safetensors")}
+    return {
+        path.parent.name: path.read_bytes() for path in recipe.parent.glob("runs/artifacts/train/*/trained.safetensors")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +69,21 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, tiny: Path, fake_plu
 def test_a_run_leaves_everything_in_its_folder(uninterrupted):
     recipe, summary, _ = uninterrupted
     folder = Path(summary["run"]) if Path(summary["run"]).is_absolute() else recipe.parent / summary["run"]
-    for name in ("recipe.yaml", "filled.yaml", "plan.json", "manifest.json", "events.jsonl", "metrics.jsonl", "scores.json",
-                 "samples.md", "dropped.jsonl", "model/README.md", "model/chat_template.jinja", "model/generation_config.json"):  # fmt: skip
+    names = "recipe.yaml filled.yaml plan.json manifest.json events.jsonl metrics.jsonl scores.json samples.md"
+    for name in (
+        *names.split(),
+        "dropped.jsonl",
+        *(f"model/{own}" for own in ("README.md", "chat_template.jinja", "generation_config.json")),
+    ):
         assert (folder / name).is_file(), name
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["data"]["train"] == 20 and manifest["data"]["validation"] == 4
-    assert {stage["stage"].split()[0] for stage in manifest["stages"]} >= {"translate", "encode", "reference[0]", "train[0]"}
+    assert {stage["stage"].split()[0] for stage in manifest["stages"]} >= {
+        "translate",
+        "encode",
+        "reference[0]",
+        "train[0]",
+    }
     assert all(stage["seconds"] >= 0 and stage["peak_memory"] > 1e6 for stage in manifest["stages"])
     assert manifest["plugins"][0]["file"] == "fakes.py" and len(manifest["plugins"][0]["sha256"]) == 64
     steps = [row for row in read_jsonl(folder / "metrics.jsonl") if "loss" in row]
@@ -119,7 +132,8 @@ def test_sft_shares_translation_encoding_and_the_evaluation_before(uninterrupted
 
 
 @pytest.mark.parametrize(
-    ("stage", "at"), [("translate", 2), ("encode", 4), ("evaluate before", 2), ("reference", 2), ("train", 5), ("evaluate after", 2)]
+    ("stage", "at"),
+    [("translate", 2), ("encode", 4), ("evaluate before", 2), ("reference", 2), ("train", 5), ("evaluate after", 2)],
 )
 def test_killed_in_any_stage_it_resumes_to_the_same_weights(uninterrupted, recipe, fake_plugin, tmp_path, stage, at):
     killer = tmp_path / "killer.py"
@@ -144,11 +158,32 @@ def test_two_processes_give_the_result_of_one(uninterrupted, recipe, fake_plugin
     import torch
     from safetensors.torch import load
 
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["-m", "langxfer", "run", str(recipe), "--runs", str(recipe.parent / "runs"), "--plugin", str(fake_plugin), "--json"]
+    command += [
+        "-m",
+        "langxfer",
+        "run",
+        str(recipe),
+        "--runs",
+        str(recipe.parent / "runs"),
+        "--plugin",
+        str(fake_plugin),
+        "--json",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=recipe.parent, timeout=300, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=recipe.parent, timeout=300, check=False
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     assert json.loads(result.stdout)["did_work"]  # one process prints
     ((key, two),) = weights(recipe).items()

@@ -33,16 +33,24 @@ app = typer.Typer(
 WIDE = 120  # columns of tables that go into a file or a pipe
 out, err = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=True)
 
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the recipe; may be repeated.", show_default=False),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Change one value of the recipe; may be repeated.", show_default=False
+    ),
 ]
 PluginOption = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE", help="Load a plugin from a Python file; may be repeated.", show_default=False),
+    typer.Option(
+        "--plugin", metavar="FILE", help="Load a plugin from a Python file; may be repeated.", show_default=False
+    ),
 ]
-RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders and shared artifacts are kept.")]
+RunsOption = Annotated[
+    Path, typer.Option("--runs", metavar="DIR", help="Where run folders and shared artifacts are kept.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
 
 
@@ -111,7 +119,8 @@ def plan(
     rows, estimate = planning.outlook(made, store), cost.estimate(made, store)
     if json_:
         stages = [
-            {"stage": row.stage.label, "key": row.stage.key, "hit": row.hit, "reasons": list(row.reasons)} for row in rows
+            {"stage": row.stage.label, "key": row.stage.key, "hit": row.hit, "reasons": list(row.reasons)}
+            for row in rows
         ]
         _print_json({"run_key": made.key, "stages": stages, "cost": asdict(estimate)})
         return
@@ -141,7 +150,11 @@ def check(
     else:
         marks = {"ok": "[green]ok     [/]", "problem": "[red]problem[/]", "unknown": "[yellow]later  [/]"}
         for finding in findings:
-            out.print(f"{marks[finding.verdict]}  {finding.subject:<10}  {escape(finding.text)}", highlight=False, soft_wrap=True)
+            out.print(
+                f"{marks[finding.verdict]}  {finding.subject:<10}  {escape(finding.text)}",
+                highlight=False,
+                soft_wrap=True,
+            )
     if problems:
         raise typer.Exit(2)
 
@@ -187,7 +200,9 @@ def plugins_(plugin: PluginOption = None, json_: JsonOption = False) -> None:
         _print_json([asdict(info) for info in catalog.plugins])
         return
     for info in catalog.plugins:
-        out.print(f"[bold]{escape(info.name)}[/] {escape(info.version or '')}  ({escape(str(info.source))})", highlight=False)
+        out.print(
+            f"[bold]{escape(info.name)}[/] {escape(info.version or '')}  ({escape(str(info.source))})", highlight=False
+        )
         if info.error:
             out.print(f"  [red]failed:[/] {escape(info.error)}", highlight=False, soft_wrap=True)
         for kind, names in info.words.items():
@@ -201,7 +216,9 @@ def recipes(plugin: PluginOption = None, json_: JsonOption = False) -> None:
     Example:  langxfer recipes
     """
     catalog = plugins.load(plugin or ())
-    rows = [{"name": name, "path": str(path), "plugin": owner} for name, (path, owner) in sorted(catalog.recipes.items())]
+    rows = [
+        {"name": name, "path": str(path), "plugin": owner} for name, (path, owner) in sorted(catalog.recipes.items())
+    ]
     if json_:
         _print_json(rows)
         return

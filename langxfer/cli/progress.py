@@ -47,7 +47,9 @@ class RunDisplay:
         self._bars.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bars.__exit__(kind, error, trace)
 
     def show(self, event: events.Event) -> None:
@@ -88,7 +90,9 @@ class RunDisplay:
         if not self._console.is_terminal and now - self._spoke >= QUIET_SECONDS and done < total:
             self._spoke = now
             left = duration((total - done) / rate) if rate > 0 else "?"
-            self._say(f"  {escape(stage)}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left} left {escape(self._note)}")
+            self._say(
+                f"  {escape(stage)}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left} left {escape(self._note)}"
+            )
 
     def _end(self) -> None:
         if self._task is not None:

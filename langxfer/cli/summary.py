@@ -49,7 +49,9 @@ def print_summary(run: Run, console: Console) -> None:
     if run.did_work:
         console.print(f"This took {duration(seconds)} and at most {size(peak)} of memory.", highlight=False)
     else:
-        console.print("Nothing to do: every stage was done before. Times in brackets are those of the run that made it.")
+        console.print(
+            "Nothing to do: every stage was done before. Times in brackets are those of the run that made it."
+        )
     console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
     console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
     console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
@@ -76,7 +78,8 @@ def summary_json(run: Run) -> dict[str, Any]:
         "model": str(run.model),
         "did_work": run.did_work,
         "scores": [
-            {"name": name, "before": asdict(old) if old else None, "after": asdict(new)} for name, old, new in score_rows(run)
+            {"name": name, "before": asdict(old) if old else None, "after": asdict(new)}
+            for name, old, new in score_rows(run)
         ],
         "stages": [
             {"stage": o.stage.label, "key": o.stage.key, "made": o.made, **dict(o.artifact.manifest["facts"])}
@@ -107,8 +110,8 @@ def print_preview(preview: Preview, console: Console) -> None:
     legend = "The green part is scored, token by token in two shades; the end-of-turn token is the last one."
     console.print(legend)
     console.print(
-        f"Of {preview.counted} training rows, {preview.usable} examples are usable and {preview.cut} are cut to max_length. "
-        f"Longest: {preview.longest} tokens; mean response: {preview.mean_response:.1f} tokens.",
+        f"Of {preview.counted} training rows, {preview.usable} examples are usable and {preview.cut} are cut to "
+        f"max_length. Longest: {preview.longest} tokens; mean response: {preview.mean_response:.1f} tokens.",
         highlight=False,
     )
     for reason, count in preview.dropped.items():

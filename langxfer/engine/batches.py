@@ -38,7 +38,8 @@ def batch(training: Training, examples: int, step: int) -> Sequence[int]:
 def learning_rate(training: Training, step: int, steps: int) -> float:
     """Learning rate of step ``step`` (from 0) of ``steps``.
 
-    Linear warm-up, then from the peak down to ``min_learning_rate``, which the last step has exactly.
+    Linear warm-up, then from the peak down to ``min_learning_rate``, which the last step has exactly
+    (a single step after the warm-up has the peak).
     """
     warmup = round(training.warmup * steps) if training.warmup < 1 else min(int(training.warmup), steps)
     if step < warmup:

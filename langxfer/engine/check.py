@@ -12,7 +12,7 @@ from langxfer.engine import models, plan, sources
 from langxfer.engine.selection import chosen
 from langxfer.engine.store import Store
 from langxfer.engine.template import load_template
-from langxfer.errors import LangxferError
+from langxfer.errors import ArtifactError, LangxferError
 from langxfer.recipe import Phase, Recipe
 
 LARGE = 64 << 20  # bytes; larger files are not read whole by a check
@@ -42,6 +42,8 @@ def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Findin
     found: list[Finding] = []
     try:
         found.extend(look())
+    except ArtifactError as error:  # a hub that does not answer, for instance: the recipe may be right
+        found.append(Finding("unknown", subject, str(error)))
     except LangxferError as error:
         found.append(Finding("problem", subject, str(error)))
     return found
@@ -54,7 +56,9 @@ def _data(recipe: Recipe) -> Iterator[Finding]:
         yield Finding("unknown", "data", f"{data.source} is a hub dataset: it is read when the run starts")
         return
     if path.suffix not in (".json", ".jsonl") or path.stat().st_size > LARGE:
-        yield Finding("ok", "data", f"{path.name} is there ({path.stat().st_size:,} bytes); its rows are read by the run")
+        yield Finding(
+            "ok", "data", f"{path.name} is there ({path.stat().st_size:,} bytes); its rows are read by the run"
+        )
         return
     rows, rejected = sources.read(data)
     train, validation = sources.split(rows, data)
@@ -70,14 +74,18 @@ def _translator(recipe: Recipe) -> Iterator[Finding]:
         return
     recipe.translator.what()  # digests of its files, which must be there
     known = recipe.translator.languages() is not None
-    yield Finding("ok", "translator", f"{recipe.translator.name}: {pairs}" + ("" if known else ", as far as its data go"))
+    yield Finding(
+        "ok", "translator", f"{recipe.translator.name}: {pairs}" + ("" if known else ", as far as its data go")
+    )
 
 
 def _model(recipe: Recipe) -> Iterator[Finding]:
     models.identify(recipe.model)
     folder = models.local_folder(recipe.model)
     if folder is None:
-        text = f"{recipe.model.source} is not in the cache; template and selectors are checked when the run has fetched it"
+        text = (
+            f"{recipe.model.source} is not in the cache; template and selectors are checked when the run has fetched it"
+        )
         yield Finding("unknown", "model", text)
         return
     yield Finding("ok", "model", recipe.model.source)
@@ -93,7 +101,9 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
 def _template(recipe: Recipe, folder: Path) -> Iterator[Finding]:
     template = load_template(recipe.model, folder)
     template.try_out()
-    yield Finding("ok", "template", "the tokenizer's own" if template.name == "tokenizer" else f"built-in {template.name}")
+    yield Finding(
+        "ok", "template", "the tokenizer's own" if template.name == "tokenizer" else f"built-in {template.name}"
+    )
 
 
 def _selector(number: int, phase: Phase, shapes: dict[str, tuple[int, ...]]) -> Iterator[Finding]:

@@ -30,7 +30,9 @@ class Progress:
     best_step: int | None = None
 
 
-def save(folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, state: Progress) -> None:
+def save(
+    folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, state: Progress
+) -> None:
     """Write a checkpoint; the state comes last, then older checkpoints go."""
     from safetensors.torch import save_file
 

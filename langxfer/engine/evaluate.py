@@ -49,7 +49,11 @@ def gather_evidence(
         share = list(encoded[runtime.rank :: runtime.world])
         found = score_part(scorer, share, views, compute.tokens_per_micro_batch)
         scored = [
-            (e.id, view, ResponseScore(found[view][i].double().sum().item(), len(found[view][i]), e.bytes[view.response]))
+            (
+                e.id,
+                view,
+                ResponseScore(found[view][i].double().sum().item(), len(found[view][i]), e.bytes[view.response]),
+            )
             for i, e in enumerate(share)
             for view in views
         ]

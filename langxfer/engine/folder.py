@@ -1,11 +1,11 @@
 """The run folder: cheap to make, enough to reproduce the run, and all that a person wants to look at.
 
-    recipe.yaml        as written            filled.yaml     with all defaults
-    plan.json          stages and keys       manifest.json   versions, digests, hardware, time, memory
-    events.jsonl       what happened         metrics.jsonl   a row per optimizer step and validation
-    scores.json        before and after      samples.md      answers side by side
-    generations/       every answer          dropped.jsonl   every row that was not used, and why
-    model/             the adapted model     README.md       (in model/) its card
+recipe.yaml        as written            filled.yaml     with all defaults
+plan.json          stages and keys       manifest.json   versions, digests, hardware, time, memory
+events.jsonl       what happened         metrics.jsonl   a row per optimizer step and validation
+scores.json        before and after      samples.md      answers side by side
+generations/       every answer          dropped.jsonl   every row that was not used, and why
+model/             the adapted model     README.md       (in model/) its card
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from langxfer.engine import evaluate, stages, weights
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.events import Event, Progress, StepFinished
+from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
 from langxfer.report.samples import samples_page
 
@@ -43,11 +44,6 @@ def name_of(recipe: Recipe, key: str) -> str:
     return f"{slug}-{key[:10]}"
 
 
-def filled_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe with all defaults, as JSON values."""
-    return recipe.model_dump(mode="json", by_alias=True)
-
-
 class RunFolder:
     """Writes the folder of one run; only the main process has one."""
 
@@ -56,16 +52,11 @@ class RunFolder:
 
     def begin(self, recipe: Recipe, plan: Plan, store: Store, written: Written | None) -> None:
         """Recipe and plan, before anything else happens."""
-        from ruamel.yaml import YAML
-
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             if written is not None:
                 write_atomically(self.path / "recipe.yaml", written.text)
-            yaml = YAML()
-            yaml.width = 120
-            with open(self.path / "filled.yaml", "w", encoding="utf-8") as file:
-                yaml.dump(filled_json(recipe), file)
+            write_atomically(self.path / "filled.yaml", filled(recipe))
             rows = [
                 {"stage": o.stage.label, "key": o.stage.key, "hit": o.hit, "reasons": o.reasons, "what": o.stage.what}
                 for o in outlook(plan, store)
@@ -123,7 +114,9 @@ class RunFolder:
             "versions": {**_versions(), "python": platform.python_version()},
             "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
             "overrides": list(self._written.overrides) if self._written else [],
-            "plugins": [{"file": name, "sha256": sha} for name, sha in (self._written.plugins if self._written else ())],
+            "plugins": [
+                {"file": name, "sha256": sha} for name, sha in (self._written.plugins if self._written else ())
+            ],
             "stages": [
                 {
                     "stage": o.stage.label,

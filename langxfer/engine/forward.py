@@ -153,7 +153,7 @@ class Scorer:
         return LogProbs(total, token_counts(examples, views, self.device))
 
     def micro_batches(self, examples: Sequence[Encoded], views: Sequence[View], budget: int) -> Iterator[list[int]]:
-        """Groups of example numbers, alike in length, each within ``budget`` padded tokens; one example at the least."""
+        """Groups of example numbers, alike in length, each within ``budget`` padded tokens; one at the least."""
         costs = [max(map(len, rows_of([example], views, self.layout))) for example in examples]
         group: list[int] = []
         for number in sorted(range(len(examples)), key=lambda i: (-costs[i], i)):
@@ -190,15 +190,16 @@ class Scorer:
             difference = (own - found[view]).abs().max().item()
             if not difference <= tolerance:
                 raise Unsupported(
-                    f"log-probabilities of {type(self.model).__name__} differ from its own logits by {difference:.3g} nats "
-                    f"(layout {self.layout}); this architecture is not supported"
+                    f"log-probabilities of {type(self.model).__name__} differ from its own logits by {difference:.3g} "
+                    f"nats (layout {self.layout}); this architecture is not supported"
                 )
 
 
 def token_counts(examples: Sequence[Encoded], views: Sequence[View], device: Any = "cpu") -> Mapping[View, Tensor]:
     """Response tokens by view, ``[B]`` float32."""
     return {
-        view: torch.tensor([len(e.responses[view]) for e in examples], dtype=torch.float32, device=device) for view in views
+        view: torch.tensor([len(e.responses[view]) for e in examples], dtype=torch.float32, device=device)
+        for view in views
     }
 
 

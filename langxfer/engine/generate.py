@@ -55,7 +55,11 @@ def generate(
     ids = encoder.prompt_ids([prompt.text for prompt in prompts])
     pad = min(encoder.stop_ids)
     config = GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens, do_sample=False, num_beams=1, eos_token_id=sorted(encoder.stop_ids), pad_token_id=pad
+        max_new_tokens=sampling.max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        eos_token_id=sorted(encoder.stop_ids),
+        pad_token_id=pad,
     )
     model.generation_config = config  # the model's own would fill in penalties and limits of its author
     device = next(model.parameters()).device
@@ -71,7 +75,9 @@ def generate(
             mask[row, length - len(ids[i]) :] = 1
         noise = [SeededSampling(sampling, [prompts[i].id for i in group])] if sampling.temperature > 0 else []
         with torch.no_grad(), autocast(), quiet():
-            out = model.generate(inputs.to(device), attention_mask=mask.to(device), generation_config=config, logits_processor=noise)
+            out = model.generate(
+                inputs.to(device), attention_mask=mask.to(device), generation_config=config, logits_processor=noise
+            )
         for i, tokens in zip(group, out[:, length:].tolist(), strict=True):
             answers[i] = _answer(encoder, prompts[i], tokens)
         progress(len(answers))
@@ -81,4 +87,6 @@ def generate(
 def _answer(encoder: Encoder, prompt: Prompt, tokens: list[int]) -> Generation:
     end = next((place for place, token in enumerate(tokens) if token in encoder.stop_ids), None)
     own = tokens if end is None else tokens[:end]
-    return Generation(prompt, encoder.tokenizer.decode(own, skip_special_tokens=True).strip(), len(own), end is not None)
+    return Generation(
+        prompt, encoder.tokenizer.decode(own, skip_special_tokens=True).strip(), len(own), end is not None
+    )

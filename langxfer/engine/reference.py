@@ -21,7 +21,9 @@ from langxfer.errors import ArtifactError
 PART = 64  # examples
 
 
-def score_part(scorer: Scorer, examples: Sequence[Encoded], views: Sequence[View], budget: int) -> dict[View, list[Tensor]]:
+def score_part(
+    scorer: Scorer, examples: Sequence[Encoded], views: Sequence[View], budget: int
+) -> dict[View, list[Tensor]]:
     """Per-token log-probabilities of examples, by view, in order, on the CPU."""
     found: dict[View, list[Tensor]] = {view: [torch.empty(0)] * len(examples) for view in views}
     with torch.no_grad():
@@ -83,5 +85,7 @@ def read(folder: Path, examples: Sequence[Encoded], views: Sequence[View]) -> di
                     found.setdefault(name, {})[view] = scores
     missing = [example.id for example in examples if example.id not in found]
     if missing:
-        raise ArtifactError(f"{folder}: no reference log-probabilities of {len(missing)} examples, {missing[0]} the first.")
+        raise ArtifactError(
+            f"{folder}: no reference log-probabilities of {len(missing)} examples, {missing[0]} the first."
+        )
     return found

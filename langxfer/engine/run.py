@@ -187,7 +187,7 @@ class _Maker:
             partial.mkdir(parents=True, exist_ok=True)
         runtime.barrier()
         began, peak = time.monotonic(), PeakMemory(runtime.device)
-        facts = _guarded(stage, lambda: make(partial))
+        facts = _guarded(stage, partial, lambda: make(partial))
         runtime.barrier()
         measured = {"seconds": time.monotonic() - began, "peak_memory": peak.read()}
         artifact = store.commit(stage.name, stage.key, stage.what, {"facts": {**facts, **measured}})
@@ -202,7 +202,8 @@ class _Maker:
         if not runtime.decide(False):
             runtime.barrier()
             if shared:
-                _guarded(stage, lambda: make(self.store.partial(stage.name, stage.key)))
+                partial = self.store.partial(stage.name, stage.key)
+                _guarded(stage, partial, lambda: make(partial))
                 stages.free()
             runtime.barrier()
             runtime.barrier()
@@ -211,18 +212,20 @@ class _Maker:
     def _keep(self, stage: Stage, artifact: Artifact | None, *, made: bool) -> Artifact:
         artifact = artifact or self.store.find(stage.name, stage.key, verify=False)
         if artifact is None:
-            raise ArtifactError(f"{self.store.root}: stage {stage.label} was made, but this process cannot see it. Is it shared?")
+            raise ArtifactError(
+                f"{self.store.root}: stage {stage.label} was made, but this process cannot see it. Is it shared?"
+            )
         self.outcomes.append(Outcome(stage, artifact, made))
         return artifact
 
 
-def _guarded(stage: Stage, make: Callable[[], Facts]) -> Facts:
+def _guarded(stage: Stage, folder: Path, make: Callable[[], Facts]) -> Facts:
     """A stage's failure as a sentence; our own errors pass as they are."""
     from langxfer.engine.forward import Unsupported
     from langxfer.engine.train import NotFinite
 
     try:
-        with storage_errors(Path(stage.name)):
+        with storage_errors(folder):
             return make()
     except LangxferError:
         raise
@@ -237,8 +240,6 @@ def _guarded(stage: Stage, make: Callable[[], Facts]) -> Facts:
     except RuntimeError as error:
         if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
             raise StageError(stage.label, stage.key, TOO_LARGE) from None
-        if "No space left" in str(error):  # safetensors and torch wrap the operating system's error
-            raise ArtifactError("the disk is full. Free some space and run again: finished stages are kept.") from None
         raise
 
 

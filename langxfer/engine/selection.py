@@ -16,10 +16,12 @@ def chosen(selector: Selector, shapes: dict[str, tuple[int, ...]]) -> frozenset[
     if not names:
         offered = sorted({".".join(part for part in name.split(".") if not part.isdigit()) for name in shapes})
         raise RecipeError(
-            f'selector "{selector.name}" matches no parameter of the model. Its parameters are: {", ".join(offered[:12])}'
-            f"{', …' if len(offered) > 12 else ''}. Choose another selector."
+            f'selector "{selector.name}" matches no parameter of the model. Its parameters are: '
+            f"{', '.join(offered[:12])}{', …' if len(offered) > 12 else ''}. Choose another selector."
         )
     unknown = sorted(names - shapes.keys())
     if unknown:
-        raise RecipeError(f'selector "{selector.name}" chose parameters that the model lacks: {", ".join(unknown[:5])}.')
+        raise RecipeError(
+            f'selector "{selector.name}" chose parameters that the model lacks: {", ".join(unknown[:5])}.'
+        )
     return names

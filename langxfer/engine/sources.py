@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import langxfer
+from langxfer import hub
 from langxfer.engine.formats import FORMATS, Rejected, SourceRow
-from langxfer.engine.records import SUFFIXES, Record, first_line, read_file, read_hub
+from langxfer.engine.records import SUFFIXES, Record, read_file, read_hub
 from langxfer.engine.store import file_digest
 from langxfer.errors import DataError, RecipeError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 SHIPPED = "langxfer:"  # prefix of files that come with the package
 HUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*")
-COMMIT = re.compile(r"[0-9a-f]{40}")
+
 USED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "alpaca": ("id", "instruction", "input", "output"),
     "messages": ("id", "messages"),
@@ -90,19 +91,7 @@ def identity(data: Data) -> dict[str, Any]:
 
 
 def _hub_commit(data: Data) -> str:
-    if data.revision and COMMIT.fullmatch(data.revision):
-        return data.revision
-    from huggingface_hub import dataset_info
-
-    try:
-        return str(dataset_info(data.source, revision=data.revision, timeout=20).sha)
-    # The HTTP library beneath huggingface_hub, and with it the exceptions for "no network", change by version.
-    except Exception as error:
-        raise DataError(
-            f"data.source {data.source}: there is no file of that name, and the hub did not answer for it "
-            f"({first_line(error)}). Check the name and the network, or give the path of a file. Without network, "
-            "data.revision must be the 40-digit commit of a dataset that was fetched before."
-        ) from None
+    return hub.commit("dataset", data.source, data.revision, "data.source")
 
 
 def _check_options(data: Data, path: Path | None) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,10 +74,8 @@ def free() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    try:
+    with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        pass  # not glibc
 
 
 def make_translate(work: Work, folder: Path) -> Facts:
@@ -91,7 +90,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
     else:
         kept = models.cache_folder()
         with SegmentCache(kept / "segments.sqlite") as cache, translator.open(work.runtime.device.type, kept) as opened:
-            cached = cache.cached(opened, translator.what())
+            cached = cache.cached(opened, {**translator.what(), "device": work.runtime.device.type})
             examples, dropped = translate.build_examples(every, data, cached, translator.name, progress)
     held_out = {row.id for row in validation_rows}
     parts = {"train": [], "validation": []}
@@ -135,12 +134,18 @@ def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
     write_jsonl(folder / "dropped.jsonl", lost)
     counts = reasons(item["reason"] for item in lost)
     if not facts["train"]:
-        raise DataError(f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long.")
+        raise DataError(
+            f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long."
+        )
     if counts or facts["train_cut"] or facts["validation_cut"]:
         cut = facts["train_cut"] + facts["validation_cut"]
         work.emit(Notice(f"encoding dropped {len(lost)} examples ({_listed(counts) or 'none'}) and cut {cut}"))
     if work.encoder.merged:
-        work.emit(Notice(f"{work.encoder.merged} responses were tokenised apart: the tokenizer merges across the prompt's end"))
+        work.emit(
+            Notice(
+                f"{work.encoder.merged} responses were tokenised apart: the tokenizer merges across the prompt's end"
+            )
+        )
     return {**facts, "dropped": counts, "merged_boundaries": work.encoder.merged}
 
 
@@ -169,7 +174,12 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
 
 
 def make_train(
-    work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, referenced: Artifact | None, trained: Sequence[Path]
+    work: Work,
+    folder: Path,
+    phase: PhaseStages,
+    encoded: Artifact,
+    referenced: Artifact | None,
+    trained: Sequence[Path],
 ) -> Facts:
     """One training phase: ``trained.safetensors`` (the selected parameters alone) and ``metrics.jsonl``."""
     recipe, runtime = work.recipe, work.runtime
@@ -185,7 +195,7 @@ def make_train(
     scorer = Scorer(network, recipe.compute.layout, work._autocast, notify)
     scorer.self_check(sets[0][0])
     if recipe.compute.activation_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
+        weights.recompute_activations(network)
     if training.dropout or recipe.compute.activation_checkpointing:
         network.train()
     step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch)
@@ -211,7 +221,9 @@ def make_evaluate(
     if encoded:
         scorer.self_check(encoded[0])
     compute, progress = work.recipe.compute, work.progress(label, "items")
-    evidence = evaluate.gather_evidence(evaluator, scorer, work.encoder, examples, encoded, compute, work.runtime, progress)
+    evidence = evaluate.gather_evidence(
+        evaluator, scorer, work.encoder, examples, encoded, compute, work.runtime, progress
+    )
     evaluation = evaluator.evaluate(evidence)
     if work.runtime.main:
         evaluate.write(folder, evaluation, evidence)

@@ -22,6 +22,7 @@ from typing import Any
 from langxfer.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+FULL = "the disk is full. Free some space and run again: finished stages are kept."
 SCRATCH = "scratch"  # a folder inside a partial artifact that is dropped on commit
 
 
@@ -66,12 +67,17 @@ def storage_errors(where: Path) -> Iterator[None]:
     """A full or read-only disk becomes a sentence instead of a traceback."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+    except Exception as error:
+        if "No space left on device" in str(error):  # safetensors and torch wrap the system's error in their own
+            raise ArtifactError(f"{where}: {FULL}") from None
+        if not isinstance(error, OSError):
             raise
-        remedy = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose another --runs folder"
+        if error.errno == errno.EDQUOT:
+            raise ArtifactError(f"{where}: {FULL}") from None
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
         raise ArtifactError(
-            f"{error.filename or where}: cannot write ({error.strerror}). {remedy} and run again: finished stages are kept."
+            f"{error.filename or where}: cannot write ({error.strerror}). Choose another folder with --runs."
         ) from None
 
 
@@ -87,7 +93,8 @@ class Store:
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             sound = manifest["key"] == key and all(
-                (path / name).stat().st_size == entry["bytes"] and not (verify and file_digest(path / name) != entry["sha256"])
+                (path / name).stat().st_size == entry["bytes"]
+                and not (verify and file_digest(path / name) != entry["sha256"])
                 for name, entry in manifest["files"].items()
             )
         except (OSError, ValueError, KeyError, TypeError):

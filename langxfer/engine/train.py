@@ -71,7 +71,9 @@ class Sums:
             self.metrics[name] = self.metrics.get(name, 0.0) + values.detach().double().sum().item()
         self.examples += examples
 
-    def share(self, runtime: Runtime, weights: Mapping[str, tuple[float, float]], metric_names: Sequence[str]) -> dict[str, float]:
+    def share(
+        self, runtime: Runtime, weights: Mapping[str, tuple[float, float]], metric_names: Sequence[str]
+    ) -> dict[str, float]:
         """The global loss, its terms and mean metrics, summed over processes. ``weights``: coefficient, denominator."""
         flat = [self.numerators.get(name, 0.0) for name in weights] + [self.metrics.get(n, 0.0) for n in metric_names]
         vector = torch.tensor([*flat, float(self.examples)], dtype=torch.float64, device=runtime.device)
@@ -81,6 +83,18 @@ class Sums:
         loss = sum(weights[name][0] * value for name, value in parts.items())
         means = {n: value / max(examples, 1.0) for n, value in zip(metric_names, values[len(weights) :], strict=True)}
         return {"loss": loss, **parts, **means}
+
+
+@contextmanager
+def _mode(network: nn.Module, learn: bool) -> Iterator[None]:
+    """Gradients and dropout (where it is on at all) for learning alone, not for validation."""
+    training = network.training
+    network.train(training and learn)
+    try:
+        with torch.set_grad_enabled(learn):
+            yield
+    finally:
+        network.train(training)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ class Step:
         weights, metric_names = self.weights(examples)
         own = examples.select(range(self.runtime.rank, len(examples.encoded), self.runtime.world))
         sums = Sums()
-        with torch.set_grad_enabled(learn):
+        with _mode(self.scorer.model, learn):
             for group in self.scorer.micro_batches(own.encoded, self.views, self.budget):
                 part = own.select(group)
                 policy = self.scorer.log_probs(part.encoded, self.views)

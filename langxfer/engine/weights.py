@@ -40,7 +40,13 @@ def quiet() -> Iterator[None]:
 
 
 def load_model(
-    model: Model, folder: Path, trained: Sequence[Path], compute: Compute, device: torch.device, *, dropout: bool = False
+    model: Model,
+    folder: Path,
+    trained: Sequence[Path],
+    compute: Compute,
+    device: torch.device,
+    *,
+    dropout: bool = False,
 ) -> nn.Module:
     """A causal language model in eval mode, without gradients, with earlier phases' weights applied in order."""
     from transformers import AutoModelForCausalLM
@@ -50,7 +56,9 @@ def load_model(
         with quiet():
             network = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=model.trust_remote_code, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RecipeError(f"model.source {model.source}: cannot be loaded ({str(error).strip().splitlines()[0]}).") from None
+        raise RecipeError(
+            f"model.source {model.source}: cannot be loaded ({str(error).strip().splitlines()[0]})."
+        ) from None
     network.requires_grad_(False).eval()
     if not dropout:
         without_dropout(network)
@@ -64,9 +72,16 @@ def without_dropout(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        for name in ("attention_dropout", "attn_dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+        rates = [name for name, value in vars(module).items() if "drop" in name and isinstance(value, float)]
+        for name in rates:  # attention_dropout, activation_dropout, layerdrop, …
+            setattr(module, name, 0.0)
+
+
+def recompute_activations(network: nn.Module) -> None:
+    """Activation checkpointing: the backward pass of a network in training mode computes each layer again."""
+    enable = getattr(network, "activation_checkpointing_enable", None)
+    enable = enable or network.gradient_checkpointing_enable  # its name in earlier releases of transformers
+    enable({"use_reentrant": False})
 
 
 def apply_trained(network: nn.Module, path: Path) -> None:
@@ -100,7 +115,9 @@ def save_trained(parameters: dict[str, nn.Parameter], path: Path) -> None:
     save_file(tensors, path)
 
 
-def export(model: Model, folder: Path, trained: Sequence[Path], compute: Compute, encoder: Encoder, target: Path) -> None:
+def export(
+    model: Model, folder: Path, trained: Sequence[Path], compute: Compute, encoder: Encoder, target: Path
+) -> None:
     """Write the adapted model in plain transformers format, with tokenizer, template and generation configuration."""
     from transformers import GenerationConfig
 

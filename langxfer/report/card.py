@@ -33,7 +33,7 @@ def model_card(run: Run, manifest: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"{manifest['data'].get('train', 0)} training and {manifest['data'].get('validation', 0)} validation pairs from "
+        f"{manifest['data']['train']} training and {manifest['data']['validation']} validation pairs from "
         f"`{_shown(data.source)}`, "
         + ("parallel as given." if recipe.translator is None else f"translated by `{recipe.translator.name}`."),
         "The licences of the base model and of the data apply to this model too: check them before you publish it.",
@@ -42,7 +42,10 @@ def model_card(run: Run, manifest: dict[str, Any]) -> str:
         "",
         "| score | before | after | unit | n |",
         "|---|---|---|---|---|",
-        *(f"| {name} | {format_score(old)} | {format_score(new)} | {new.unit} | {new.n} |" for name, old, new in score_rows(run)),
+        *(
+            f"| {name} | {format_score(old)} | {format_score(new)} | {new.unit} | {new.n} |"
+            for name, old, new in score_rows(run)
+        ),
         "",
         "Values with their standard error. Signatures are in the run's `scores.json`.",
         "",

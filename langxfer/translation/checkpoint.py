@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from langxfer.errors import RecipeError
+from langxfer import hub
+from langxfer.errors import ArtifactError, RecipeError
+from langxfer.hub import first_line
 
-HUB = re.compile(r"^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$")
-COMMIT = re.compile("^[0-9a-f]{40}$")
 SAFE_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 TOKENIZER = (
@@ -41,7 +40,8 @@ class Checkpoint:
         A folder's weights, configuration and tokenizer files count, its path does not.
 
         Raises:
-            RecipeError: there is no such folder or hub model, or no way to ask.
+            RecipeError: there is no such folder or hub model.
+            ArtifactError: the hub did not answer.
         """
         if self.is_folder:
             return {"model": f"sha256:{_folder_digest(Path(self.source))}", "revision": None}
@@ -51,14 +51,14 @@ class Checkpoint:
         """The folder with all files; downloads what is not there yet.
 
         Raises:
-            RecipeError: as ``identity``, or the download failed.
+            RecipeError: as ``identity``.
+            ArtifactError: the download failed.
         """
         if self.is_folder:
             _weights(Path(self.source))
             return Path(self.source)
         commit = self._commit()
         from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError
 
         try:
             here = Path(snapshot_download(self.source, revision=commit, local_files_only=True))
@@ -70,39 +70,16 @@ class Checkpoint:
             names = HfApi().list_repo_files(self.source, revision=commit)
             weights = SAFE_WEIGHTS if any(name.endswith(".safetensors") for name in names) else PICKLED_WEIGHTS
             return Path(snapshot_download(self.source, revision=commit, allow_patterns=[*weights, *TOKENIZER]))
-        except (OSError, ValueError, HfHubHTTPError) as error:
-            raise RecipeError(f"translator.model {self.source}: the download failed ({first_line(error)}).") from None
+        except Exception as error:  # see hub.commit: what "no network" raises changes by version
+            raise ArtifactError(f"translator.model {self.source}: the download failed ({first_line(error)}).") from None
 
     def _commit(self) -> str:
-        if self.source.startswith((".", "/", "~")) or not HUB.match(self.source):
+        if self.source.startswith((".", "/", "~")) or not hub.NAME.fullmatch(self.source):
             raise RecipeError(
                 f"translator.model {self.source}: no such folder, and it is not a hub id (org/name). "
                 "Relative paths are taken from the recipe's folder."
             )
-        return _hub_commit(self.source, self.revision)
-
-
-@lru_cache
-def _hub_commit(name: str, revision: str | None) -> str:
-    """The commit that a revision stands for: moving names must never be part of a key."""
-    if revision and COMMIT.match(revision):
-        return revision
-    from huggingface_hub import model_info, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        commit = model_info(name, revision=revision, timeout=20).sha
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        try:  # without network, what was downloaded before will do
-            return Path(snapshot_download(name, revision=revision, local_files_only=True)).name
-        except (OSError, ValueError):
-            raise RecipeError(
-                f"translator.model {name}: no folder of that name, and the model hub did not answer for it "
-                f"({first_line(error)}). Check the name and the network, or use a local folder."
-            ) from None
-    if commit is None:
-        raise RecipeError(f"translator.model {name}: the hub named no commit. Pin one with revision.")
-    return commit
+        return hub.commit("model", self.source, self.revision, "translator.model")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -140,9 +117,3 @@ def _file_digest(path: str, size: int, changed_ns: int) -> str:
     """Weights are large, and a run asks for their digest more than once."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def first_line(error: object) -> str:
-    """The first line of an error's message, short enough to stand inside another one."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

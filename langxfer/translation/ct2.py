@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langxfer.components import Pair
 from langxfer.errors import ArtifactError, RecipeError
-from langxfer.translation.checkpoint import Checkpoint, first_line, tokenizer_files
+from langxfer.hub import first_line
+from langxfer.translation.checkpoint import Checkpoint, tokenizer_files
 
 if TYPE_CHECKING:
     import ctranslate2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from langxfer.builtin.selectors import AttentionSelector
 from langxfer.data import Side, View
-from langxfer.engine import forward, weights
+from langxfer.engine import weights
 from langxfer.engine.encode import Encoded
-from langxfer.engine.forward import Head, Scorer, Unsupported, no_tree
+from langxfer.engine.forward import Scorer, Unsupported, no_tree
 from langxfer.engine.layout import Branch, Layout, Row, collate, padded_tokens, rows_of
 from langxfer.recipe import Compute, Model
 from langxfer.testing import tiny_model
@@ -126,6 +126,7 @@ def test_log_probs_and_all_gradients_are_the_models_own(
     expected = {(i, view): oracle(network, example, view) for i, example in enumerate(EXAMPLES) for view in VIEWS}
     weighed(expected).backward()
     own = gradients(network)
+    assert Scorer(network, "tree").layout == "tree"
     assert len(own) == sum(value.requires_grad for value in network.parameters())
     for layout, score in LAYOUTS.items():
         network.zero_grad(set_to_none=True)
@@ -233,87 +234,6 @@ def test_tree_rows_share_prompts() -> None:
     assert rows_of(EXAMPLES, [View.TT], "tree") == rows_of(EXAMPLES, [View.TT], "padded")
 
 
-# ---------------------------------------------------------------- the head
-
-
-class Bare(nn.Module):
-    """A head without a body."""
-
-    def __init__(self, bias: bool, **config: float):
-        super().__init__()
-        generator = torch.Generator().manual_seed(2)
-        self.lm_head = nn.Linear(8, 50, bias=bias)
-        for value in self.lm_head.parameters():
-            value.data = torch.randn(value.shape, generator=generator)
-        self.settings = config
-
-    @property
-    def config(self) -> Any:
-        return AutoConfig.for_model("llama", **self.settings)
-
-    def get_output_embeddings(self) -> nn.Linear:
-        return self.lm_head
-
-
-HEADS: dict[str, dict[str, Any]] = {
-    "plain": {"bias": False},
-    "bias": {"bias": True},
-    "cap": {"bias": False, "final_logit_softcapping": 2.0},
-    "scale": {"bias": True, "logit_scale": 0.3, "logits_scaling": 1.5},
-    "all": {"bias": True, "logit_scale": 1.7, "final_logit_softcapping": 3.0},
-}
-
-
-def plain_logits(model: Bare, hidden: Tensor) -> Tensor:
-    settings = model.settings
-    logits = model.lm_head(hidden) * settings.get("logit_scale", 1.0) / settings.get("logits_scaling", 1.0)
-    cap = settings.get("final_logit_softcapping")
-    return cap * torch.tanh(logits / cap) if cap else logits
-
-
-@pytest.mark.parametrize("tokens", [1, 7, 1000], ids=lambda tokens: f"chunk {tokens}")
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-@pytest.mark.parametrize("kind", HEADS)
-def test_head_equals_autograd(monkeypatch: pytest.MonkeyPatch, kind: str, trained: bool, tokens: int) -> None:
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", tokens * 50)
-    model = Bare(**HEADS[kind]).requires_grad_(trained)
-    generator = torch.Generator().manual_seed(3)
-    hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
-    targets = torch.randint(0, 50, (20,), generator=generator)
-    upstream = torch.randn(20, generator=generator)
-    expected = torch.log_softmax(plain_logits(model, hidden), -1)[torch.arange(20), targets]
-    wanted = [hidden, *(model.lm_head.parameters() if trained else ())]
-    own = torch.autograd.grad((expected * upstream).sum(), wanted)
-    found = Head(model)(hidden, targets)
-    torch.testing.assert_close(found, expected)
-    for gradient, right in zip(torch.autograd.grad((found * upstream).sum(), wanted), own, strict=True):
-        torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
-    assert all(value.grad is None for value in model.parameters())
-
-
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-def test_no_tokens_are_a_differentiable_nothing(trained: bool) -> None:
-    model = Bare(bias=True).requires_grad_(trained)
-    hidden = torch.randn(0, 8, requires_grad=True)
-    found = Head(model)(hidden, torch.zeros(0, dtype=torch.long))
-    assert found.shape == (0,)
-    found.sum().backward()
-    assert hidden.grad is not None
-
-
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-@pytest.mark.parametrize("tokens", [1, 7, 1000])
-def test_chunks_never_hold_more_than_their_share(monkeypatch: pytest.MonkeyPatch, trained: bool, tokens: int) -> None:
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", tokens * 50)
-    model, sizes = Bare(bias=False).requires_grad_(trained), []
-    head = Head(model)
-    plain = Head.logits
-    monkeypatch.setattr(Head, "logits", lambda self, hidden: sizes.append(len(hidden)) or plain(self, hidden))
-    head(torch.randn(20, 8, requires_grad=True), torch.zeros(20, dtype=torch.long)).sum().backward()
-    assert max(sizes) == min(tokens, 20)
-    assert sum(sizes) == (40 if trained else 20)  # only a trained head computes its logits again
-
-
 # ---------------------------------------------------------------- models that cannot share prompts
 
 
@@ -406,11 +326,6 @@ def test_micro_batches_hold_the_budget(network_of: Callable[..., nn.Module], lay
 
 def bfloat16() -> Any:
     return torch.autocast("cpu", dtype=torch.bfloat16)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -12,7 +12,7 @@ import pytest
 from langxfer.data import Turn
 from langxfer.engine.formats import SourceRow
 from langxfer.engine.sources import identity, locate, read, split
-from langxfer.errors import DataError, RecipeError
+from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.recipe import Data
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -87,7 +87,7 @@ def test_without_network_an_unpinned_hub_dataset_is_a_clear_error(step: Any, mon
 
     # Nothing listens on port 1: a real failure of the real client.
     monkeypatch.setattr(huggingface_hub, "dataset_info", HfApi(endpoint="http://127.0.0.1:1").dataset_info)
-    with pytest.raises(DataError, match=r"data\.source org/name: .*the hub did not answer.*data\.revision"):
+    with pytest.raises(ArtifactError, match=r"data\.source org/name: .*the hub did not answer"):
         step(data_of("org/name"))
 
 

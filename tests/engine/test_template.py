@@ -77,11 +77,6 @@ TURNS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="module")
 def tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 

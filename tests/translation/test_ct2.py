@@ -147,16 +147,16 @@ def test_a_token_that_the_tokenizer_lacks_is_an_error(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "message"),
+    ("source", "error", "message"),
     [
-        ("./nowhere", "no such folder, and it is not a hub id"),
-        ("/nowhere/at/all", "no such folder, and it is not a hub id"),
-        ("nobody/no-such-model", "the model hub did not answer"),
+        ("./nowhere", RecipeError, "no such folder, and it is not a hub id"),
+        ("/nowhere/at/all", RecipeError, "no such folder, and it is not a hub id"),
+        ("nobody/no-such-model", ArtifactError, "the hub did not answer"),
     ],
 )
-def test_a_model_that_is_not_there_is_a_sentence(source, message, monkeypatch):
+def test_a_model_that_is_not_there_is_a_sentence(source, error, message, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(error, match=message):
         Checkpoint(source).identity()
 
 

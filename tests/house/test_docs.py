@@ -1,0 +1,74 @@
+"""The docs follow the code: the reference is what the script makes, and every YAML in the docs is a recipe."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langxfer import hookspecs, plugins
+from langxfer.loading import load_recipe
+from tests.house.source import ROOT
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def _script() -> Any:
+    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "docs" / "make_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_current() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == _script().text(), (
+        "run docs/make_reference.py"
+    )
+
+
+def test_every_hook_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    hooks = [name for name, hook in vars(hookspecs).items() if hasattr(hook, "langxfer_spec")]
+    assert len(hooks) == 7
+    assert all(f"### `{name}(" in text for name in hooks)
+
+
+BASE = """\
+title: example
+model: {source: org/model, template: alpaca}
+data: {source: rows.jsonl, format: alpaca, target_languages: [sw], validation: 10}
+phases:
+  - {objective: sft, selector: full}
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_yaml_block_is_valid(page: Path, tmp_path: Path) -> None:
+    catalog = plugins.load()
+    for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(block if block.startswith("title:") else BASE + block)
+        load_recipe(str(path), catalog)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_loads(path: Path) -> None:
+    assert load_recipe(str(path), plugins.load()).recipe.title == path.stem
+
+
+def test_baselines_differ_from_clo_in_title_and_phases_only() -> None:
+    catalog = plugins.load()
+    clo = load_recipe("clo", catalog).recipe.model_dump(exclude={"title", "phases"})
+    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo"):
+        assert load_recipe(name, catalog).recipe.model_dump(exclude={"title", "phases"}) == clo, name
