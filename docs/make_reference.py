@@ -59,8 +59,9 @@ def _options(cls: type[BaseModel]) -> list[str]:
         if name == "name":
             continue
         default = "required" if info.is_required() else f"`{_default(info.get_default(call_default_factory=True))}`"
-        kind = str(info.annotation).replace("typing.", "") if "[" in str(info.annotation) else info.annotation.__name__
-        kind = kind.replace("langxfer.components.", "").replace("langxfer.recipe.", "").replace("langxfer.data.", "")
+        kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
+        for prefix in ("typing.", "langxfer.components.", "langxfer.recipe.", "langxfer.data."):
+            kind = kind.replace(prefix, "")
         rows.append(f"| `{info.alias or name}` | {kind.replace('|', 'or')} | {default} | {info.description or ''} |")
     return ["| option | type | default | meaning |", "|---|---|---|---|", *rows] if rows else ["No options."]
 
