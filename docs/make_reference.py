@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def _options(cls: type[BaseModel]) -> list[str]:
         kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
         for prefix in ("typing.", "langxfer.components.", "langxfer.recipe.", "langxfer.data."):
             kind = kind.replace(prefix, "")
+        kind = re.sub(r"Annotated\[(\w+)[^\]]*\]", r"\1", kind)
         rows.append(f"| `{info.alias or name}` | {kind.replace('|', 'or')} | {default} | {info.description or ''} |")
     return ["| option | type | default | meaning |", "|---|---|---|---|", *rows] if rows else ["No options."]
 

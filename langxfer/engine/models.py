@@ -35,6 +35,7 @@ WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 TOKENIZER = (
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
     *("vocab*", "merges.txt", "*.model", "*.spm"),
+    "generation_config.json",  # it may name more tokens that end a turn
 )
 CONFIG = ("config.json", "generation_config.json", "*.py")
 

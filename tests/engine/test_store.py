@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from langxfer.builtin.objectives import Clo, Dpo
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
 from langxfer.components import Objective
 from langxfer.engine import models, plan
-from langxfer.engine.store import MANIFEST, SCRATCH, Store, canonical, digest, flatten
+from langxfer.engine.store import MANIFEST, SCRATCH, Store, canonical, digest, flatten, storage_errors
 from langxfer.errors import ArtifactError
 from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
 from langxfer.testing import FakeTranslator, tiny_model
@@ -129,11 +130,15 @@ def test_two_processes_do_not_make_the_same_artifact(tmp_path: Path) -> None:
     assert other.communicate(timeout=20)[0] == b"in\n"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_unwritable_folder_is_a_sentence(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(ArtifactError, match="cannot write"), Store(tmp_path).locked("train", KEY):
-        pass
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(errno.ENOSPC, "disk is full. Free some space"), (errno.EDQUOT, "disk is full"), (errno.EROFS, "--runs")],
+)
+def test_a_disk_that_cannot_be_written_is_a_sentence(tmp_path: Path, code: int, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message), storage_errors(tmp_path):
+        raise OSError(code, os.strerror(code))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), storage_errors(tmp_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_nearest_says_what_changed(tmp_path: Path) -> None:

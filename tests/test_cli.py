@@ -1,0 +1,133 @@
+"""Verbs as a user meets them: exit codes, sentences instead of tracebacks, nothing heavy imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RECIPE, write_rows
+
+VERBS = ("run", "plan", "check", "preview", "schema", "plugins", "recipes")
+
+
+def langxfer(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "langxfer", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    result = langxfer(verb, "--help")
+    assert result.returncode == 0
+    assert f"langxfer {verb}" in result.stdout.split("Example:")[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """A recipe, and things that are wrong in one way each."""
+    from langxfer.testing import tiny_model
+
+    path = tmp_path_factory.mktemp("bad")
+    write_rows(path / "rows.jsonl")
+    (path / "r.yaml").write_text(RECIPE.format(model=tiny))
+    tiny_model(path / "base", template=None)
+    turns = "{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}"
+    bad = turns + "{% if add_generation_prompt %}think:{% endif %}"
+    tiny_model(path / "forgets", template=bad)
+    (path / "broken.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction":\n')
+    (path / "empty.jsonl").write_text("")
+    (path / "nothing.py").write_text(
+        "from typing import Literal\nfrom langxfer import Selector, hookimpl\n"
+        "class Nothing(Selector):\n    name: Literal['nothing'] = 'nothing'\n"
+        "    def select(self, shapes):\n        return frozenset()\n"
+        "@hookimpl\ndef register_selectors():\n    return [Nothing]\n"
+    )
+    return path
+
+
+MISTAKES = [
+    ("data.source=absent.jsonl", 2, "no such file"),
+    ("data.source=broken.jsonl", 2, "broken.jsonl:2 is not JSON"),
+    ("data.source=empty.jsonl", 2, "it holds no rows"),
+    ("data.target_languages=[klingon]", 2, '"klingon" is not a known language tag'),
+    ("translator={name: fake, speaks: [en, fr]}", 2, 'translator "fake" does not speak de'),
+    ("data.limt=3", 2, 'Did you mean "limit"?'),
+    ("data.limit=many", 2, 'is "many"; expected a whole number'),
+    ("data.validation=400", 2, "400"),
+    ("model.source=base", 2, "has no chat template"),
+    ("model.template=chatmel", 2, "Built-in templates: alpaca, chatml, plain"),
+    ("model.source=forgets", 2, "does not keep the prompt"),
+    ("model.source=absent", 2, "no such folder"),
+    ("phases[0].selector=nothing", 2, 'selector "nothing" matches no parameter'),
+    ("data.max_length=8", 2, "the prompt alone is longer than max_length"),
+    ("compute.device=cuda", 2, "torch sees no CUDA device"),
+]
+
+
+@pytest.mark.parametrize(("change", "code", "sentence"), MISTAKES, ids=[change for change, _, _ in MISTAKES])
+def test_bad_input_is_a_sentence(folder: Path, fake_plugin: Path, change: str, code: int, sentence: str) -> None:
+    if change.endswith("cuda"):
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a CUDA device, so asking for one is no mistake here")
+    plugins = ["--plugin", str(fake_plugin), "--plugin", str(folder / "nothing.py")]
+    result = langxfer("run", "r.yaml", *plugins, "--set", change, cwd=folder)
+    assert result.returncode == code, result.stderr
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_all_mistakes_are_shown_and_finished_stages_kept(folder: Path, fake_plugin: Path) -> None:
+    changes = [
+        part
+        for change in ("data.limt=3", "compute.layout=flat", "phases[0].objective=clu")
+        for part in ("--set", change)
+    ]
+    result = langxfer("check", "r.yaml", "--plugin", str(fake_plugin), *changes, cwd=folder)
+    assert result.returncode == 2
+    assert all(found in result.stderr for found in ("data.limt", "compute.layout", 'objective "clu" is not installed'))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_examples(folder: Path, fake_plugin: Path) -> None:
+    changes = ("phases[0].training.learning_rate=1e30", "phases[0].training.max_grad_norm=null", "evaluators=[]")
+    arguments = [part for change in changes for part in ("--set", change)]
+    result = langxfer("run", "r.yaml", "--plugin", str(fake_plugin), *arguments, cwd=folder)
+    assert result.returncode == 1, result.stderr
+    assert "is not finite" in result.stderr and "row" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_plan_says_hit_miss_and_why(folder: Path, fake_plugin: Path) -> None:
+    result = langxfer("plan", "r.yaml", "--plugin", str(fake_plugin), "--json", cwd=folder)
+    found = json.loads(result.stdout)
+    assert {stage["stage"] for stage in found["stages"]} >= {"translate", "encode", "reference[0]", "train[0] clo"}
+    assert found["cost"]["steps"] == [10] and found["cost"]["tokens"] > 100
+
+
+def test_preview_shows_the_tokens_that_are_scored(folder: Path, fake_plugin: Path) -> None:
+    arguments = ["preview", "r.yaml", "--plugin", str(fake_plugin), "-n", "1", "--json"]
+    found = json.loads(langxfer(*arguments, cwd=folder).stdout)
+    assert [shown["view"] for shown in found["shown"]] == ["SS", "ST", "TS", "TT"]
+    assert "".join(found["shown"][0]["response"]) == "sea is 0</s>"
+    assert "".join(found["shown"][0]["prompt"]).endswith("<|assistant|>\n")
+    assert found["dropped"] == {} and found["cut"] == 0
+
+
+@pytest.mark.parametrize("verb", ["check", "plan", "schema", "plugins"])
+def test_light_verbs_bring_no_torch(verb: str, folder: Path, fake_plugin: Path) -> None:
+    arguments = [verb, *(["r.yaml"] if verb in ("check", "plan") else []), "--plugin", str(fake_plugin)]
+    code = (
+        "import sys\nfrom langxfer.cli import app\n"
+        f"try:\n    app({arguments!r})\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'transformers', 'ctranslate2', 'datasets'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, timeout=120, check=False, env={**os.environ}
+    )
+    assert result.returncode == 0, result.stderr
