@@ -108,7 +108,7 @@ class RunFolder:
             "run_key": work.plan.key,
             "model_key": digest([trains, recipe.model.what()]),
             "model": {"source": recipe.model.source, **asdict(work.plan.model)},
-            "data": stages.facts_of(run.outcomes[0].artifact),
+            "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
             "versions": {**_versions(), "python": platform.python_version()},
