@@ -15,6 +15,7 @@ import torch
 
 import langxfer.testing.fakes
 from langxfer import plugins
+from langxfer.builtin.evaluators.held_out import HeldOut
 from langxfer.builtin.filters import Identical
 from langxfer.builtin.objectives import Clo, Dpo, Sft
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
@@ -262,7 +263,8 @@ class Counts(Evaluator):
 
 
 def test_check_evaluator() -> None:
-    check_evaluator(Counts())
+    for evaluator in (Counts(), HeldOut()):
+        check_evaluator(evaluator)
     for fault, message in {
         "ids": "same id",
         "sampling": "sampling gives",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from langxfer.recipe import Compute
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # other processes wait at a barrier while the main one translates
 
 
 def free_cores() -> int:
@@ -36,7 +38,8 @@ class Runtime:
 
         if compute.device == "cuda" and not torch.cuda.is_available():
             raise RecipeError("compute.device is cuda, but torch sees no CUDA device here. Use auto or cpu.")
-        self._state = PartialState(cpu=compute.device == "cpu" or not torch.cuda.is_available())
+        on_cpu = compute.device == "cpu" or not torch.cuda.is_available()
+        self._state = PartialState(cpu=on_cpu, timeout=PATIENCE)
         self.device: torch.device = self._state.device
         self.rank: int = self._state.process_index
         self.world: int = self._state.num_processes

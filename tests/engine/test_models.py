@@ -159,5 +159,5 @@ def test_a_folder_is_known_by_what_is_in_it(tiny: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").write_bytes(data)
     assert models.identify(Model(source=str(copy))).weights != first.weights
     (copy / "model.safetensors").unlink()
-    with pytest.raises(RecipeError, match="expected config.json"):
+    with pytest.raises(RecipeError, match=r"expected config\.json"):
         models.identify(Model(source=str(copy)))
