@@ -86,10 +86,16 @@ class RunDisplay:
         rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
         if self._task is None:
             self._task = self._bars.add_task(escape(stage), total=total, rate="", note="")
-        self._bars.update(self._task, completed=done, total=total, rate=f"{rate:.3g} {unit}/s", note=escape(self._note))
-        if not self._console.is_terminal and now - self._spoke >= QUIET_SECONDS and done < total:
+        self._bars.update(
+            self._task,
+            completed=done,
+            total=total,
+            rate=f"{rate:.3g} {unit}/s" if rate else "",
+            note=escape(self._note),
+        )
+        if not self._console.is_terminal and now - self._spoke >= QUIET_SECONDS and rate and done < total:
             self._spoke = now
-            left = duration((total - done) / rate) if rate > 0 else "?"
+            left = duration((total - done) / rate)
             self._say(
                 f"  {escape(stage)}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left} left {escape(self._note)}"
             )
