@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from langxfer.data import View
+
+if TYPE_CHECKING:  # plugins import LogProbs at their top, and start-up must bring no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

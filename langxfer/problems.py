@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -87,9 +88,20 @@ def describe(error: ValidationError, text: RecipeText, catalog: Catalog, hints: 
             problems.append((text.place(path), _mismatch(mismatches, path, group[0][1].value)))
         others = [(item, spot) for item, spot in group if item["type"] not in EXPECTED]
         for item, spot in others:
+            if item["type"] == "value_error" and not path:  # recipe.py's checks across sections, each with its path
+                sentences = str(item["ctx"]["error"]).split("; ")
+                problems += [(text.place(_leading_path(sentence)), f"{sentence}.") for sentence in sentences]
+                continue
             place = text.place((*path, "name") if item["type"] == "component_unknown" else path)
             problems.append((place, _sentence(item, spot, catalog, hints)))
     return problems
+
+
+def _leading_path(sentence: str) -> Path:
+    """The path with which a sentence begins: ``data.format``, ``phases[0].training.keep``."""
+    start = re.match(r"[a-z_]+(?:\[\d+\]|\.[a-z_]+)*", sentence)
+    steps = re.findall(r"[a-z_]+|\d+", start[0]) if start else []
+    return tuple(int(step) if step.isdigit() else step for step in steps)
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from tests.house.source import ROOT, imports, python_files
 HEAVY = ("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy")
 
 USES = {
-    "the package": "import langxfer; langxfer.Component, langxfer.Recipe, langxfer.hookimpl",
+    "the package": "import langxfer; langxfer.Component, langxfer.LogProbs, langxfer.Recipe, langxfer.hookimpl",
     "the command line": "import langxfer.cli",
     "plugins": "from langxfer import plugins; assert not [info.error for info in plugins.load().plugins if info.error]",
     "a recipe": "from langxfer import loading, plugins; loading.load_recipe('clo', plugins.load())",

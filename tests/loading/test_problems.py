@@ -114,7 +114,7 @@ GOLDEN = {
     ),
     "across sections": (
         VALID.replace("parallel", "alpaca"),
-        "r.yaml:1  data.format alpaca has one language only: add a translator",
+        "r.yaml:6  data.format alpaca has one language only: add a translator.",
     ),
     "a plugin's own words": (
         VALID + "evaluators:\n  - name: silent\n    level: 13.0\n",
