@@ -53,6 +53,10 @@ class ModelIdentity:
     tokenizer: str
 
 
+def _commit(model: Model) -> str:
+    return hub.commit("model", model.source, model.revision, "model.source")
+
+
 def _is_folder(source: str) -> bool:
     return Path(source).is_dir()
 
@@ -68,6 +72,8 @@ def identify(model: Model) -> ModelIdentity:
         RecipeError: there is no such file, folder or hub model, or no way to ask.
     """
     source = model.source
+    if model.revision and (source.startswith("pypi:") or _is_gguf(source) or _is_folder(source)):
+        raise RecipeError(f"model.revision has no effect with {source}: only hub models have revisions. Remove it.")
     if source.startswith("pypi:"):
         _pypi(model)
         fixed = digest({"wheel": model.sha256, "member": source.partition("#")[2], "converter": CONVERTER})
@@ -86,8 +92,7 @@ def identify(model: Model) -> ModelIdentity:
             f"model.source {source}: no such folder, and it is not a hub id (org/name), a .gguf file or "
             "pypi:PACKAGE==VERSION#FILE. Relative paths are taken from the recipe's folder."
         )
-    commit = hub.commit("model", source, model.revision, "model.source")
-    return ModelIdentity(commit, commit)
+    return ModelIdentity(_commit(model), _commit(model))
 
 
 def folder_identity(folder: Path) -> ModelIdentity:
@@ -116,7 +121,7 @@ def local_folder(model: Model) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model.source, revision=model.revision, local_files_only=True))
+        return Path(snapshot_download(model.source, revision=_commit(model), local_files_only=True))
     except (OSError, ValueError):
         return None
 
@@ -140,7 +145,7 @@ def fetch(model: Model) -> Path:
 
     try:
         patterns = [*WEIGHTS, *TOKENIZER, *CONFIG]
-        return Path(snapshot_download(model.source, revision=model.revision, allow_patterns=patterns))
+        return Path(snapshot_download(model.source, revision=_commit(model), allow_patterns=patterns))
     except Exception as error:  # see hub.commit: what "no network" raises changes by version
         raise ArtifactError(f"model.source {model.source}: the hub gave no model ({first_line(error)}).") from None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -247,4 +246,4 @@ def _listed(counts: dict[str, int]) -> str:
 
 def facts_of(artifact: Artifact) -> Facts:
     """What the manifest says beyond the key: counts, seconds, memory."""
-    return json.loads(json.dumps(artifact.manifest.get("facts", {})))
+    return dict(artifact.manifest["facts"])

@@ -44,6 +44,8 @@ class Checkpoint:
             ArtifactError: the hub did not answer.
         """
         if self.is_folder:
+            if self.revision:
+                raise RecipeError(f"translator.revision has no effect with the folder {self.source}. Remove it.")
             return {"model": f"sha256:{_folder_digest(Path(self.source))}", "revision": None}
         return {"model": self.source, "revision": self._commit()}
 

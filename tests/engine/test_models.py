@@ -145,6 +145,11 @@ def test_a_source_that_is_not_exact_is_a_sentence(text: str) -> None:
         models.identify(Model(source=text, sha256="0" * 64))
 
 
+def test_a_revision_without_a_hub_is_refused(tiny: Path) -> None:
+    with pytest.raises(RecipeError, match=r"model\.revision has no effect"):
+        models.identify(Model(source=str(tiny), revision="main"))
+
+
 def test_a_folder_is_known_by_what_is_in_it(tiny: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -160,6 +160,11 @@ def test_a_model_that_is_not_there_is_a_sentence(source, error, message, monkeyp
         Checkpoint(source).identity()
 
 
+def test_a_revision_of_a_folder_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"translator\.revision has no effect"):
+        Checkpoint(str(tmp_path), "main").identity()
+
+
 def test_a_commit_needs_no_hub():
     commit = "0123456789abcdef0123456789abcdef01234567"
     assert Checkpoint("some/model", commit).identity() == {"model": "some/model", "revision": commit}
