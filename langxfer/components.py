@@ -88,6 +88,7 @@ class Objective(Component):
 
     kind: ClassVar[str] = "objective"
     needs_reference: ClassVar[bool] = False
+    directions_separate: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -159,18 +159,41 @@ class Compute(Section):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one.")
     threads: int | None = Field(None, ge=1, description="CPU threads; null: the cores this process may use.")
-    layout: Literal["tree", "padded"] = Field(
-        "tree", description="tree shares a prompt between its responses; padded gives each response a row of its own."
+    layout: Literal["tree", "flat", "padded"] = Field(
+        "tree",
+        description="tree shares a prompt between its responses; flat gives each response a row of its own, without "
+        "padding; padded puts such rows below each other.",
     )
-    attention: Literal["sdpa", "eager"] = Field("sdpa", description="Attention implementation of transformers.")
-    tokens_per_micro_batch: int = Field(
-        2048, ge=1, description="Token budget of one forward pass; one example at the least."
+    attention: Literal["auto", "sdpa", "flex", "eager"] = Field(
+        "auto", description="Attention of the forward pass; auto is flex (FlexAttention) on CUDA, else sdpa."
+    )
+    tokens_per_micro_batch: int | Literal["auto"] = Field(
+        "auto",
+        description="Tokens of one forward pass, or as many as the longest prompt with its responses has; auto is the "
+        "fewest that keep the CPU busy, or what fits into the memory of the GPU.",
     )
     activation_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass to save memory."
     )
     checkpoint_every: int = Field(50, ge=1, description="Steps between resumable checkpoints.")
     prompts_per_batch: int = Field(24, ge=1, description="Prompts answered at a time in evaluation.")
+
+    @field_validator("tokens_per_micro_batch")
+    @classmethod
+    def _some_tokens(cls, tokens: int | str) -> int | str:
+        if isinstance(tokens, int) and tokens < 1:
+            raise ValueError(f"expected auto or at least 1 token, found {tokens}")
+        return tokens
+
+    @model_validator(mode="after")
+    def _flex_needs_rows(self) -> Compute:
+        if self.attention == "flex" and self.layout == "padded":
+            raise ValueError(
+                "attention: flex is for rows without padding. Use layout: tree or flat, or attention: sdpa"
+            )
+        if self.attention == "flex" and self.device == "cpu":
+            raise ValueError("attention: flex has no backward pass on the CPU. Use attention: auto or sdpa")
+        return self
 
 
 class Recipe(Section):

@@ -39,6 +39,8 @@ class Sft(Objective):
     Both views are the paper's SFT baseline, ``[SS]`` its SFT-eng and ``[TT]`` its SFT-tgt.
     """
 
+    directions_separate: ClassVar[bool] = True
+
     name: Literal["sft"] = "sft"
     views_: tuple[Answered, ...] = Field(
         ("SS", "TT"), alias="views", min_length=1, description="SS: source answers; TT: target answers."
@@ -67,6 +69,7 @@ class Dpo(Objective):
 
     needs_reference: ClassVar[bool] = True
     views: ClassVar[frozenset[View]] = ALL_VIEWS
+    directions_separate: ClassVar[bool] = True
 
     name: Literal["dpo"] = "dpo"
     beta: float = Field(0.1, gt=0, description="How strongly the policy is held to the reference.")
@@ -91,6 +94,7 @@ class Clo(Objective):
 
     needs_reference: ClassVar[bool] = True
     views: ClassVar[frozenset[View]] = ALL_VIEWS
+    directions_separate: ClassVar[bool] = True
 
     name: Literal["clo"] = "clo"
     beta: float = Field(0.1, gt=0, description="How strongly the policy is held to the reference (equations 6 and 7).")

@@ -27,9 +27,9 @@ def score_part(
     """Per-token log-probabilities of examples, by view, in order, on the CPU."""
     found: dict[View, list[Tensor]] = {view: [torch.empty(0)] * len(examples) for view in views}
     with torch.no_grad():
-        for group in scorer.micro_batches(examples, views, budget):
-            for number, view, scores in scorer.score([examples[i] for i in group], views):
-                found[view][group[number]] = scores.float().cpu()
+        for units in scorer.micro_batches(examples, views, budget):
+            for number, view, scores in scorer.score(units):
+                found[view][number] = scores.float().cpu()
     return found
 
 

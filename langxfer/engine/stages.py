@@ -18,8 +18,9 @@ from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
 from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.runtime import Runtime
+from langxfer.engine.step import Examples, Step
 from langxfer.engine.store import Artifact
-from langxfer.engine.train import Examples, Step, train
+from langxfer.engine.train import train
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Recipe

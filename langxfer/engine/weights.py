@@ -51,7 +51,8 @@ def load_model(
     """A causal language model in eval mode, without gradients, with earlier phases' weights applied in order."""
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"dtype": getattr(torch, model.dtype), "attn_implementation": compute.attention}
+    attention = "eager" if compute.attention == "eager" else "sdpa"  # others take its place when rows are packed
+    options: dict[str, Any] = {"dtype": getattr(torch, model.dtype), "attn_implementation": attention}
     try:
         with quiet():
             network = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=model.trust_remote_code, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,13 +16,15 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from langxfer.builtin.selectors import AttentionSelector
 from langxfer.data import Side, View
 from langxfer.engine import weights
+from langxfer.engine.attention import DENSE, ROWS
 from langxfer.engine.encode import Encoded
-from langxfer.engine.forward import Scorer, Unsupported, no_tree
-from langxfer.engine.layout import Branch, Layout, Row, collate, padded_tokens, rows_of
+from langxfer.engine.forward import Scorer, not_plain
+from langxfer.engine.head import Unsupported
+from langxfer.engine.layout import Layout
 from langxfer.recipe import Compute, Model
 from langxfer.testing import tiny_model
+from tests.engine.made_up import VOCABULARY, made_up
 
-VOCABULARY = 261
 VIEWS = sorted(View)
 # Gemma 2 without its sliding windows: caps on attention and on logits, norms around both, tied embeddings.
 GEMMA = {"layer_types": ["full_attention"] * 2, "final_logit_softcapping": 4.0, "query_pre_attn_scalar": 8}
@@ -54,22 +55,6 @@ def network_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., nn.Mod
     return load
 
 
-def made_up(sizes: Sequence[tuple[int, int, int, int]], seed: int = 0) -> list[Encoded]:
-    """Random ids; sizes are (source prompt, target prompt, source response, target response)."""
-    numbers = random.Random(seed)
-
-    def ids(count: int) -> list[int]:
-        return [numbers.randrange(5, VOCABULARY) for _ in range(count)]
-
-    examples: list[Encoded] = []
-    for place, (source, target, first, second) in enumerate(sizes):
-        prompts = {Side.SOURCE: ids(source), Side.TARGET: ids(target)}
-        answers = {Side.SOURCE: ids(first), Side.TARGET: ids(second)}
-        responses = {view: answers[view.response] for view in View}
-        examples.append(Encoded(str(place), prompts, responses, {side: 1 for side in Side}))
-    return examples
-
-
 # Prompts and responses of one token, equal lengths, and very different ones.
 EXAMPLES = made_up([(3, 5, 4, 6), (1, 1, 1, 2), (9, 2, 12, 1), (4, 4, 5, 5)])
 
@@ -85,18 +70,40 @@ def by_place(found: list[tuple[int, View, Tensor]]) -> dict[tuple[int, View], Te
     return {(number, view): scores for number, view, scores in found}
 
 
-def one_by_one(scorer: Scorer, examples: Sequence[Encoded]) -> dict[tuple[int, View], Tensor]:
+def every_score(scorer: Scorer, examples: Sequence[Encoded] = EXAMPLES) -> dict[tuple[int, View], Tensor]:
+    return by_place(scorer.score(scorer.units(examples, VIEWS)))
+
+
+def one_by_one(scorer: Scorer) -> dict[tuple[int, View], Tensor]:
     return {
-        (number, view): scorer.score([example], [view])[0][2]
-        for number, example in enumerate(examples)
+        (number, view): scorer.score(scorer.units([example], [view]))[0][2]
+        for number, example in enumerate(EXAMPLES)
         for view in VIEWS
     }
 
 
+def in_micro_batches(scorer: Scorer, budget: int, separate: bool) -> dict[tuple[int, View], Tensor]:
+    groups = scorer.micro_batches(EXAMPLES, VIEWS, budget, separate)
+    return {place: value for units in groups for place, value in by_place(scorer.score(units)).items()}
+
+
+def dense(network: nn.Module) -> dict[tuple[int, View], Tensor]:
+    scorer = Scorer(network, "tree")
+    if network.config._attn_implementation == ROWS:
+        network.set_attn_implementation(DENSE)
+    return every_score(scorer)
+
+
 LAYOUTS: dict[str, Callable[[nn.Module], dict[tuple[int, View], Tensor]]] = {
-    "tree": lambda network: by_place(Scorer(network, "tree").score(EXAMPLES, VIEWS)),
-    "padded": lambda network: by_place(Scorer(network, "padded").score(EXAMPLES, VIEWS)),
-    "one by one": lambda network: one_by_one(Scorer(network, "tree"), EXAMPLES),
+    "tree": lambda network: every_score(Scorer(network, "tree")),
+    "flat": lambda network: every_score(Scorer(network, "flat")),
+    "padded": lambda network: every_score(Scorer(network, "padded")),
+    "tree, masked": dense,
+    "one by one": lambda network: one_by_one(Scorer(network, "tree")),
+    "tree, a direction at a time": lambda network: in_micro_batches(Scorer(network, "tree"), 1, True),
+    "flat, an example at a time": lambda network: in_micro_batches(Scorer(network, "flat"), 1, False),
+    "tree, packed": lambda network: in_micro_batches(Scorer(network, "tree"), 40, True),
+    "padded, a few at a time": lambda network: in_micro_batches(Scorer(network, "padded"), 60, False),
 }
 
 
@@ -115,14 +122,26 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.grad.clone() for name, value in network.named_parameters() if value.grad is not None}
 
 
-@pytest.mark.parametrize("frozen_head", [False, True], ids=["trained head", "frozen head"])
+EXACT = {torch.float64: (1e-9, 1e-9), torch.float32: (1e-4, 1e-3)}  # nats; relative norm of a gradient
+# In a float64 model too, transformers' norms by root mean square and its eager softmax work in float32.
+ROUNDED_GRADIENT, ROUNDED_NATS = 1e-6, 1e-5
+
+
+@pytest.mark.parametrize("dtype", EXACT, ids=["float64", "float32"])
+@pytest.mark.parametrize("trained", ["all", "attention"])
 @pytest.mark.parametrize("name", MODELS)
 def test_log_probs_and_all_gradients_are_the_models_own(
-    network_of: Callable[..., nn.Module], name: str, frozen_head: bool
+    network_of: Callable[..., nn.Module], name: str, trained: str, dtype: torch.dtype
 ) -> None:
-    network = network_of(name)
-    if frozen_head:
-        network.get_output_embeddings().weight.requires_grad_(False)
+    """Against plain transformers, one response at a time; with a frozen head and MLP the light paths are taken."""
+    nats, share = EXACT[dtype]
+    network = network_of(name, dtype)
+    share = share if name == "gpt2" else max(share, ROUNDED_GRADIENT)
+    nats = max(nats, ROUNDED_NATS) if MODELS[name][1] == "eager" else nats
+    if trained == "attention":
+        names = AttentionSelector().select({name: tuple(value.shape) for name, value in network.named_parameters()})
+        for parameter, value in network.named_parameters():
+            value.requires_grad_(parameter in names)
     expected = {(i, view): oracle(network, example, view) for i, example in enumerate(EXAMPLES) for view in VIEWS}
     weighed(expected).backward()
     own = gradients(network)
@@ -133,30 +152,30 @@ def test_log_probs_and_all_gradients_are_the_models_own(
         found = score(network)
         assert found.keys() == expected.keys()
         for place, scores in found.items():
-            assert scores.dtype == torch.float32
-            torch.testing.assert_close(scores.double(), expected[place], rtol=2e-6, atol=2e-6, msg=f"{layout} {place}")
+            assert scores.dtype == dtype
+            torch.testing.assert_close(scores, expected[place], rtol=0, atol=nats, msg=f"{layout} {place}")
         weighed(found).backward()
         made = gradients(network)
         assert made.keys() == own.keys()
         for parameter, gradient in made.items():
             difference = (gradient - own[parameter]).norm() / own[parameter].norm()
-            assert difference < 2e-5, (layout, parameter, difference)
-        if frozen_head:
+            assert difference < share, (layout, parameter, difference)
+        if trained == "attention":
             assert network.get_output_embeddings().weight.grad is None
 
 
-@pytest.mark.parametrize("layout", ["tree", "padded"])
+@pytest.mark.parametrize("layout", ["tree", "flat", "padded"])
 def test_branches_do_not_see_each_other(network_of: Callable[..., nn.Module], layout: Layout) -> None:
     scorer = Scorer(network_of("llama"), layout)
     example = EXAMPLES[0]
     with torch.no_grad():
-        before = by_place(scorer.score([example], VIEWS))
+        before = every_score(scorer, [example])
         for view in VIEWS:
             for place in range(len(example.responses[view])):
                 ids = list(example.responses[view])
                 ids[place] = (ids[place] + 1) % VOCABULARY
                 changed = replace(example, responses={**example.responses, view: ids})
-                after = by_place(scorer.score([changed], VIEWS))
+                after = every_score(scorer, [changed])
                 for other in VIEWS:
                     same = (after[0, other] - before[0, other]).abs() < 1e-6
                     assert bool(same.all()) == (other is not view)
@@ -166,7 +185,7 @@ def test_branches_do_not_see_each_other(network_of: Callable[..., nn.Module], la
         for side in Side:
             ids = list(example.prompts[side])
             ids[0] = (ids[0] + 1) % VOCABULARY
-            after = by_place(scorer.score([replace(example, prompts={**example.prompts, side: ids})], VIEWS))
+            after = every_score(scorer, [replace(example, prompts={**example.prompts, side: ids})])
             for view in VIEWS:
                 assert torch.equal(after[0, view], before[0, view]) == (view.prompt is not side)
 
@@ -180,7 +199,7 @@ def test_equal_responses_and_equal_prompts_have_equal_scores(network_of: Callabl
         responses=dict.fromkeys(View, example.responses[View.SS]),
     )
     with torch.no_grad():
-        found = by_place(Scorer(network_of("gpt2"), "tree").score([same, example], VIEWS))
+        found = every_score(Scorer(network_of("gpt2"), "tree"), [same, example])
     for view in VIEWS:
         torch.testing.assert_close(found[0, view], found[0, View.SS])
         torch.testing.assert_close(found[0, view], found[1, View.SS])
@@ -192,46 +211,12 @@ def test_the_first_response_token_is_predicted_by_the_last_prompt_token(
 ) -> None:
     network = network_of(name)
     with torch.no_grad():
-        found = by_place(Scorer(network, "tree").score(EXAMPLES, VIEWS))
+        found = every_score(Scorer(network, "tree"))
         for number, example in enumerate(EXAMPLES):
             for view in VIEWS:
                 alone = network(torch.tensor([example.prompts[view.prompt]])).logits[0, -1].log_softmax(-1)
                 expected = alone[example.responses[view][0]].item()
                 assert found[number, view][0].item() == pytest.approx(expected, abs=2e-6)
-
-
-def test_collate_by_hand() -> None:
-    row = Row([7, 8], (Branch(0, View.SS, [10, 11, 12]), Branch(0, View.ST, [20])))
-    inputs = collate([row, Row([9], (Branch(1, View.TS, [30, 31]), Branch(1, View.TT, [])))])
-    assert inputs.ids.tolist() == [[7, 8, 10, 11, 12, 20], [9, 30, 31, 0, 0, 0]]
-    assert inputs.positions is not None
-    assert inputs.mask is not None
-    assert inputs.positions.tolist() == [[0, 1, 2, 3, 4, 2], [0, 1, 2, 0, 0, 0]]
-    assert inputs.scored_from.tolist() == [1, 2, 3, 1, 6, 7]
-    assert inputs.targets.tolist() == [10, 11, 12, 20, 30, 31]
-    assert inputs.mask[0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0],
-        [1, 1, 1, 1, 1, 0],
-        [1, 1, 0, 0, 0, 1],
-    ]
-    assert inputs.mask[1, 0, :3, :3].int().tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
-    assert not inputs.mask[1, 0, :3, 3:].any()
-    assert inputs.mask.any(-1).all()  # attention to nothing would be NaN
-    plain = collate([Row([7, 8], (Branch(0, View.SS, [10]),))])
-    assert plain.mask is None
-    assert plain.positions is None
-
-
-def test_tree_rows_share_prompts() -> None:
-    tree, padded = rows_of(EXAMPLES[:1], VIEWS, "tree"), rows_of(EXAMPLES[:1], VIEWS, "padded")
-    assert [[branch.view for branch in row.branches] for row in tree] == [[View.SS, View.ST], [View.TS, View.TT]]
-    assert [len(row) for row in tree] == [3 + 4 + 6, 5 + 4 + 6]
-    assert [len(row) for row in padded] == [3 + 4, 3 + 6, 5 + 4, 5 + 6]
-    assert padded_tokens(tree) == 2 * 15
-    assert rows_of(EXAMPLES, [View.TT], "tree") == rows_of(EXAMPLES, [View.TT], "padded")
 
 
 # ---------------------------------------------------------------- models that cannot share prompts
@@ -258,7 +243,7 @@ def test_other_attention_falls_back_with_a_notice(
     assert reason in notices[0]
     assert "padded instead of tree" in notices[0]
     with torch.no_grad():
-        for (number, view), scores in by_place(scorer.score(EXAMPLES, VIEWS)).items():
+        for (number, view), scores in every_score(scorer).items():
             expected = oracle(network, EXAMPLES[number], view)
             torch.testing.assert_close(scores.double(), expected, rtol=2e-6, atol=2e-6)
     Scorer(network, "padded", notify=notices.append)
@@ -268,17 +253,17 @@ def test_other_attention_falls_back_with_a_notice(
 def test_which_configurations_share_prompts() -> None:
     of = AutoConfig.for_model
     for name in ("llama", "qwen2", "gpt2", "gemma", "qwen3", "phi3"):
-        assert no_tree(of(name)) is None, name
-    assert no_tree(of("mistral", sliding_window=None)) is None
-    assert no_tree(of("falcon", alibi=True))
-    assert no_tree(of("falcon", alibi=False)) is None
-    assert no_tree(of("mpt"))
-    assert no_tree(of("phi3", sliding_window=256))
+        assert not_plain(of(name)) is None, name
+    assert not_plain(of("mistral", sliding_window=None)) is None
+    assert not_plain(of("falcon", alibi=True))
+    assert not_plain(of("falcon", alibi=False)) is None
+    assert not_plain(of("mpt"))
+    assert not_plain(of("phi3", sliding_window=256))
 
 
 def test_self_check(network_of: Callable[..., nn.Module]) -> None:
     for name in MODELS:
-        for layout in ("tree", "padded"):
+        for layout in ("tree", "flat", "padded"):
             Scorer(network_of(name, torch.float32), layout).self_check(EXAMPLES[2])
     network = network_of("llama", torch.float32)
     network.config.final_logit_softcapping = 3.0  # Llama ignores it
@@ -297,28 +282,13 @@ def test_self_check(network_of: Callable[..., nn.Module]) -> None:
 def test_totals_and_counts_are_in_the_order_of_examples(network_of: Callable[..., nn.Module]) -> None:
     scorer = Scorer(network_of("llama"), "tree")
     with torch.no_grad():
-        found, every = scorer.log_probs(EXAMPLES, VIEWS), by_place(scorer.score(EXAMPLES, VIEWS))
+        found, every = scorer.log_probs(EXAMPLES, VIEWS), every_score(scorer)
     for view in VIEWS:
         sums = torch.stack([every[number, view].sum() for number in range(len(EXAMPLES))])
         assert torch.equal(found.total[view], sums)
         assert found.tokens[view].tolist() == [len(example.responses[view]) for example in EXAMPLES]
-        assert found.total[view].dtype == found.tokens[view].dtype == torch.float32
-
-
-@pytest.mark.parametrize("layout", ["tree", "padded"])
-@pytest.mark.parametrize("budget", [1, 60, 150, 10**6])
-def test_micro_batches_hold_the_budget(network_of: Callable[..., nn.Module], layout: Layout, budget: int) -> None:
-    sizes = random.Random(4)
-    examples = made_up([tuple(sizes.randrange(1, 15) for _ in range(4)) for _ in range(20)])  # type: ignore[misc]
-    scorer = Scorer(network_of("llama"), layout)
-    groups = list(scorer.micro_batches(examples, VIEWS, budget))
-    assert sorted(number for group in groups for number in group) == list(range(20))
-    for group in groups:
-        tokens = padded_tokens(rows_of([examples[i] for i in group], VIEWS, layout))
-        assert tokens <= budget or len(group) == 1
-    assert len(groups) == {1: 20, 10**6: 1}.get(budget, len(groups))
-    assert len(groups) < 20 or budget == 1 or layout == "padded"
-    assert list(scorer.micro_batches([], VIEWS, budget)) == []
+        assert found.total[view].dtype == torch.float64
+        assert found.tokens[view].dtype == torch.float32
 
 
 # ---------------------------------------------------------------- precision
@@ -336,7 +306,8 @@ def test_policy_and_reference_are_equal_before_the_first_step(folder: Path, dtyp
     networks = [weights.load_model(model, folder, [], compute, torch.device("cpu")) for _ in range(2)]
     chosen = weights.trainable(networks[1], AttentionSelector())
     assert all(value.dtype == torch.float32 for value in chosen.values())
-    reference, policy = (Scorer(network, "tree", autocast).score(EXAMPLES, VIEWS) for network in networks)
+    scorers = [Scorer(network, "tree", autocast) for network in networks]
+    reference, policy = (scorer.score(scorer.units(EXAMPLES, VIEWS)) for scorer in scorers)
     for (_, _, fixed), (_, _, own) in zip(reference, policy, strict=True):
         assert own.requires_grad
         assert not fixed.requires_grad

@@ -21,7 +21,7 @@ from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer
 from langxfer.engine.layout import Layout
 from langxfer.engine.runtime import Runtime
-from langxfer.engine.train import Examples, Step
+from langxfer.engine.step import Examples, Step
 from langxfer.recipe import Compute, Model
 
 VIEWS = sorted(View)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
-from langxfer.engine import forward
-from langxfer.engine.forward import Head
+from langxfer.engine import head
+from langxfer.engine.head import Head
 
 
 class Bare(nn.Module):
@@ -48,24 +48,68 @@ def plain_logits(model: Bare, hidden: Tensor) -> Tensor:
     return cap * torch.tanh(logits / cap) if cap else logits
 
 
-@pytest.mark.parametrize("tokens", [1, 7, 1000], ids=lambda tokens: f"chunk {tokens}")
+TILES = [(1, 1), (7, 11), (1000, 50), (3, 1000), (20, 13)]  # one, primes, more than there are, a divisor
+
+
+@pytest.fixture(params=TILES, ids=lambda tile: f"tile {tile[0]}x{tile[1]}")
+def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    tokens, words = request.param
+    monkeypatch.setattr(head, "TILE_TOKENS", tokens)
+    monkeypatch.setattr(head, "TILE_WORDS", words)
+    monkeypatch.setattr(head, "CHUNK_ELEMENTS", tokens * 50)
+    return tokens, words
+
+
+def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(20, 8, generator=generator).to(dtype).requires_grad_()
+    return hidden, torch.randint(0, 50, (20,), generator=generator), torch.randn(20, generator=generator).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
 @pytest.mark.parametrize("kind", HEADS)
-def test_head_equals_autograd(monkeypatch: pytest.MonkeyPatch, kind: str, trained: bool, tokens: int) -> None:
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", tokens * 50)
-    model = Bare(**HEADS[kind]).requires_grad_(trained)
-    generator = torch.Generator().manual_seed(3)
-    hidden = torch.randn(20, 8, generator=generator, requires_grad=True)
-    targets = torch.randint(0, 50, (20,), generator=generator)
-    upstream = torch.randn(20, generator=generator)
+def test_head_equals_autograd(kind: str, trained: bool, dtype: torch.dtype, tile: tuple[int, int]) -> None:
+    model = Bare(**HEADS[kind]).to(dtype).requires_grad_(trained)
+    hidden, targets, upstream = inputs(dtype)
     expected = torch.log_softmax(plain_logits(model, hidden), -1)[torch.arange(20), targets]
     wanted = [hidden, *(model.lm_head.parameters() if trained else ())]
     own = torch.autograd.grad((expected * upstream).sum(), wanted)
     found = Head(model)(hidden, targets)
-    torch.testing.assert_close(found, expected)
+    near = {"rtol": 1e-10, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(found, expected, **near)
     for gradient, right in zip(torch.autograd.grad((found * upstream).sum(), wanted), own, strict=True):
-        torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(gradient, right, **near)
     assert all(value.grad is None for value in model.parameters())
+
+
+def test_gradcheck(tile: tuple[int, int]) -> None:
+    model = Bare(**HEADS["all"]).double().requires_grad_(False)
+    hidden, targets, _ = inputs(torch.float64)
+    assert torch.autograd.gradcheck(lambda given: Head(model)(given, targets), (hidden,))
+
+
+def test_far_logits_stay_finite(tile: tuple[int, int]) -> None:
+    """Certain tokens and impossible ones: exp of neither overflows, and tiles in any order of size agree."""
+    model = Bare(bias=False).requires_grad_(False)
+    hidden, targets, _ = inputs(torch.float32)
+    found = Head(model)(hidden * 1e3, targets)
+    expected = torch.log_softmax(plain_logits(model, hidden * 1e3).double(), -1)[torch.arange(20), targets]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-2)
+    (slope,) = torch.autograd.grad(found.sum(), hidden)
+    assert slope.isfinite().all()
+
+
+def test_sums_are_kept_in_float32_for_bfloat16(tile: tuple[int, int]) -> None:
+    """Rounded once, at the end: the log-probabilities are those of the rounded inputs, exactly computed."""
+    model = Bare(bias=False).to(torch.bfloat16).requires_grad_(False)
+    hidden, targets, _ = inputs(torch.bfloat16)
+    found = Head(model)(hidden, targets)
+    precise = Bare(bias=False).double()
+    precise.lm_head.weight.data = model.lm_head.weight.double()
+    expected = torch.log_softmax(plain_logits(precise, hidden.double()), -1)[torch.arange(20), targets]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
@@ -78,14 +122,19 @@ def test_no_tokens_are_a_differentiable_nothing(trained: bool) -> None:
     assert hidden.grad is not None
 
 
-@pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-@pytest.mark.parametrize("tokens", [1, 7, 1000])
-def test_chunks_never_hold_more_than_their_share(monkeypatch: pytest.MonkeyPatch, trained: bool, tokens: int) -> None:
-    monkeypatch.setattr(forward, "CHUNK_ELEMENTS", tokens * 50)
-    model, sizes = Bare(bias=False).requires_grad_(trained), []
-    head = Head(model)
-    plain = Head.logits
-    monkeypatch.setattr(Head, "logits", lambda self, hidden: sizes.append(len(hidden)) or plain(self, hidden))
-    head(torch.randn(20, 8, requires_grad=True), torch.zeros(20, dtype=torch.long)).sum().backward()
-    assert max(sizes) == min(tokens, 20)
-    assert sum(sizes) == (40 if trained else 20)  # only a trained head computes its logits again
+def test_a_frozen_head_never_holds_more_than_a_tile(tile: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, ...]] = []
+    plain = Head.tile
+
+    def watched(self: Head, hidden: Tensor, words: slice) -> Tensor:
+        logits = plain(self, hidden, words)
+        sizes.append(tuple(logits.shape))
+        return logits
+
+    monkeypatch.setattr(Head, "tile", watched)
+    model = Bare(bias=False).requires_grad_(False)
+    hidden, targets, _ = inputs(torch.float32)
+    Head(model)(hidden, targets).sum().backward()
+    assert max(tokens for tokens, _ in sizes) <= tile[0]
+    assert max(words for _, words in sizes) <= tile[1]
+    assert sum(tokens * words for tokens, words in sizes) == 20 * 50  # each logit once: the backward makes none

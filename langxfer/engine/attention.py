@@ -1,0 +1,251 @@
+"""Attention over rows that are packed on one axis: no padding, and no row or branch sees another.
+
+transformers lets an attention function be chosen by name. Ours are ``langxfer_rows`` (exact, by segments, on
+the CPU), ``langxfer_dense`` (scaled dot product with a mask over the whole axis, on any device) and
+``langxfer_flex`` (FlexAttention, which skips blocks that nobody may see). All take the rows as keyword argument
+``rows`` of the forward pass; without it they do what ``sdpa`` does, so that the same model generates answers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ROWS, DENSE, FLEX = "langxfer_rows", "langxfer_dense", "langxfer_flex"
+FLEX_BLOCK = 128
+CHUNK = 128  # tokens; the kernel works on causal pairs and on their mirror images alike
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+class CannotPack(Exception):
+    """A model's attention cannot work on packed rows; the text says why and what to do."""
+
+
+UNTOLD = "it does not hand its attention what it is given. Set compute.layout: padded"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows lie on a packed axis of ``length`` tokens (the last ones may belong to no row).
+
+    ``bounds`` has a tuple for each row: its start, the end of its prompt, and the end of each of its branches.
+    """
+
+    bounds: tuple[tuple[int, ...], ...]
+    length: int
+    device: torch.device
+
+    @cached_property
+    def owners(self) -> tuple[Tensor, Tensor]:
+        """``[length]`` numbers of the row (-1: none) and of the branch (0: prompt) that a token belongs to."""
+        row, branch = torch.full((2, self.length), -1, dtype=torch.long)
+        for number, (start, *ends) in enumerate(self.bounds):
+            for part, end in enumerate(ends):
+                row[start:end], branch[start:end] = number, part
+                start = end
+        return row.to(self.device), branch.to(self.device)
+
+    def may_look(self, query: Tensor, key: Tensor) -> Tensor:
+        """Whether a token looks at another: at itself, or at an earlier one of its prompt or of its own branch."""
+        row, branch = self.owners
+        same = (row[query] == row[key]) & ((branch[key] == 0) | (branch[key] == branch[query]))
+        return (same & (key <= query)) | (key == query)
+
+    @cached_property
+    def pieces(self) -> list[tuple[slice, list[slice]]]:
+        """Pieces of queries, each with the pieces of keys that it sees."""
+        return [piece for row in self.bounds for piece in pieces_of(row, CHUNK)]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """``[1, 1, length, length]`` bool."""
+        places = torch.arange(self.length, device=self.device)
+        return self.may_look(places[:, None], places[None, :])[None, None]
+
+    @cached_property
+    def blocks(self) -> Any:
+        """The same as a BlockMask of FlexAttention."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        def may_look(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return self.may_look(query, key)
+
+        return create_block_mask(may_look, None, None, self.length, self.length, device=str(self.device))
+
+
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A bool mask as numbers that are added to scores."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min)
+
+
+def register() -> None:
+    """Make the attention functions known to transformers; calling it again changes nothing."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    for name, function in ((ROWS, _by_segments), (DENSE, _by_mask), (FLEX, _by_blocks)):
+        AttentionInterface.register(name, function)
+        ALL_MASK_ATTENTION_FUNCTIONS.register(name, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    """Attention of its own kind, which the functions below would silently leave out."""
+    extra = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    if extra:
+        raise CannotPack(f"its attention has {extra[0]}. Set compute.attention: eager")
+
+
+def told(rows: Rows) -> dict[str, Any]:
+    """Keyword arguments of a forward pass. The mask is a mark: no token sees another, unless ``rows`` arrive."""
+    return {"rows": rows, "attention_mask": torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=rows.device)}
+
+
+def _plain(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:
+    """What ``sdpa`` does: for generation, and for a model's own logits."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if mask is not None and mask.shape == (1, 1, 1, 1) and query.shape[2] > 1:
+        raise CannotPack(UNTOLD)
+    return sdpa_attention_forward(module, query, key, value, mask, **options)
+
+
+def _by_segments(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    rows: Rows | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    if rows is None:
+        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
+    _refuse(options)
+    if dropout or query.device.type != "cpu" or query.shape[-1] != value.shape[-1]:
+        return _by_mask(module, query, key, value, attention_mask, dropout, scaling, rows, **options)
+    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+    out = _RowAttention.apply(query, key, value, rows, scale)
+    return out.transpose(1, 2), None
+
+
+def _by_mask(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    rows: Rows | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    if rows is None:
+        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
+    _refuse(options)
+    grouped = {"enable_gqa": True} if key.shape[1] != query.shape[1] else {}
+    out = nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=rows.mask, dropout_p=dropout, scale=scaling, **grouped
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+@cache
+def _compiled_flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)
+
+
+def _by_blocks(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    rows: Rows | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    if rows is None:
+        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
+    _refuse(options)
+    if dropout:
+        return _by_mask(module, query, key, value, attention_mask, dropout, scaling, rows, **options)
+    out = _compiled_flex()(
+        query, key, value, block_mask=rows.blocks, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+class _RowAttention(torch.autograd.Function):
+    """Softmax attention, piece by piece, with little more products than there are pairs that see each other.
+
+    Pieces are put together by their log-sum-exp. The backward pass of the flash algorithm takes the probabilities
+    from the whole log-sum-exp, so it is right for each piece alone, and the pieces add up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, rows: Rows, scale: float) -> Tensor:
+        batch, heads, length, width = query.shape
+        out = query.new_zeros(batch, length, heads, width).transpose(1, 2)  # as the output projection reads it
+        exact = torch.promote_types(query.dtype, torch.float32)
+        whole = query.new_zeros(batch, length, heads, dtype=exact).transpose(1, 2)
+        for own, others in rows.pieces:
+            mine = query[:, :, own]
+            found = [
+                _flash(mine, key[:, :, other], value[:, :, other], 0.0, other == own, attn_mask=None, scale=scale)
+                for other in others
+            ]
+            out[:, :, own], whole[:, :, own] = found[0] if len(found) == 1 else _together(found)
+        ctx.save_for_backward(query, key, value, out, whole)
+        ctx.rows, ctx.scale = rows, scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        query, key, value, out, whole = ctx.saved_tensors
+        to_query, to_key, to_value = (torch.zeros_like(part) for part in (query, key, value))
+        for own, others in ctx.rows.pieces:
+            for other in others:
+                seen = gradient[:, :, own], query[:, :, own], key[:, :, other], value[:, :, other]
+                past = out[:, :, own], whole[:, :, own]
+                parts = _flash_backward(*seen, *past, 0.0, other == own, attn_mask=None, scale=ctx.scale)
+                for target, place, part in zip((to_query, to_key, to_value), (own, other, other), parts, strict=True):
+                    target[:, :, place] += part
+        return to_query, to_key, to_value, None, None
+
+
+def _together(found: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Attention over all keys, from attention over parts of them: outputs and log-sum-exps."""
+    whole = torch.stack([total for _, total in found]).logsumexp(0)
+    shares = [(total - whole).exp()[..., None].to(part.dtype) for part, total in found]
+    return torch.stack([part * share for (part, _), share in zip(found, shares, strict=True)]).sum(0), whole
+
+
+def pieces_of(bounds: Sequence[int], chunk: int) -> list[tuple[slice, list[slice]]]:
+    """Queries of one row in pieces, each with the pieces of keys that it sees: those equal to it causally.
+
+    A prompt and its first branch are one causal sequence; a later branch sees the prompt and, causally, itself.
+    Sequences are cut into chunks, since a causal product costs as much as a full one.
+    """
+    start, prompt, *ends = bounds
+    first = ends[0] if ends else prompt
+    sequences = [(start, first, [])]
+    sequences += [(begin, end, [slice(start, prompt)]) for begin, end in pairwise(ends)]
+    found: list[tuple[slice, list[slice]]] = []
+    for begin, end, before in sequences:
+        for at in range(begin, end, chunk):
+            own = slice(at, min(at + chunk, end))
+            found.append((own, [*before, *([slice(begin, at)] if at > begin else []), own]))
+    return found

@@ -1,0 +1,111 @@
+"""The frozen path of gated MLPs: the numbers of the module itself, and less memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from langxfer.engine.frozen import Shelf, frozen_weights, lighten
+
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "gemma": {"head_dim": 8},
+    "qwen3": {"head_dim": 8},
+    "llama with gelu": {"hidden_act": "gelu"},
+    "llama with relu": {"hidden_act": "relu"},
+    "llama with biases": {"mlp_bias": True},
+}
+TAKEN = {"llama", "gemma", "qwen3", "llama with gelu"}
+
+
+def network_of(name: str) -> nn.Module:
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 2}
+    given = {**sizes, "num_hidden_layers": 2, "vocab_size": 40, **MODELS[name]}
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(name.split()[0], **given)).double().eval()
+
+
+def mlps(network: nn.Module) -> list[Any]:
+    return [layer.mlp for layer in network.model.layers]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_plain_gated_mlps_take_the_path(name: str) -> None:
+    network = network_of(name).requires_grad_(False)
+    assert lighten(network) == (2 if name in TAKEN else 0)
+    assert lighten(network) == 0  # once is enough
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_values_and_gradients(name: str) -> None:
+    network = network_of(name).requires_grad_(False)
+    (mlp, _), hidden = mlps(network), torch.randn(1, 7, 16, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(1, 7, 16, dtype=torch.float64)
+    expected = type(mlp).forward(mlp, hidden)
+    (own,) = torch.autograd.grad((expected * upstream).sum(), hidden)
+    lighten(network)
+    for _ in range(2):  # the second time with buffers that were used before
+        found = mlp(hidden)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        (gradient,) = torch.autograd.grad((found * upstream).sum(), hidden)
+        torch.testing.assert_close(gradient, own, rtol=1e-12, atol=1e-12)
+
+
+def test_a_trained_or_replaced_part_takes_the_modules_own_path() -> None:
+    network = network_of("llama").requires_grad_(False)
+    lighten(network)
+    mlp = mlps(network)[0]
+    assert frozen_weights(mlp) is not None
+    mlp.up_proj.weight.requires_grad_(True)
+    assert frozen_weights(mlp) is None
+    mlp(torch.randn(1, 3, 16, dtype=torch.float64)).sum().backward()
+    assert mlp.up_proj.weight.grad is not None
+    mlp.up_proj.weight.requires_grad_(False)
+    mlp.down_proj = nn.Sequential(mlp.down_proj)  # an adapter, say
+    assert frozen_weights(mlp) is None
+    mlp(torch.randn(1, 3, 16, dtype=torch.float64))
+
+
+def test_it_keeps_two_thirds_and_uses_buffers_again() -> None:
+    network = network_of("llama").requires_grad_(False)
+    mlp, hidden = mlps(network)[0], torch.randn(1, 50, 16, dtype=torch.float64, requires_grad=True)
+
+    def kept(function: Any) -> int:
+        sizes: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            if tensor.shape[:-1] in {(1, 50), (50,)}:
+                sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            function(hidden)
+        return sum(sizes.values())
+
+    wide = 50 * 24 * 8
+    assert kept(lambda given: type(mlp).forward(mlp, given)) == 3 * wide
+    lighten(network)
+    assert kept(mlp) == 0  # what is kept lies on the shelf
+    shelf = Shelf()
+    first = shelf.take(hidden, 2, 50, 24)
+    place = first.data_ptr()
+    shelf.give(first)
+    assert shelf.take(hidden, 2, 40, 24).data_ptr() == place
+    assert shelf.take(hidden, 2, 40, 24).data_ptr() != place  # that one is taken
+    assert shelf.take(hidden.float(), 2, 1).dtype == torch.float32
+
+
+def test_saving_and_loading_know_nothing_of_it(tmp_path: Path) -> None:
+    network = network_of("llama").requires_grad_(False)
+    ids = torch.tensor([[1, 2, 3]])
+    expected = network(ids).logits
+    lighten(network)
+    network.save_pretrained(tmp_path)
+    torch.testing.assert_close(network(ids).logits, expected)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64)
+    torch.testing.assert_close(again(ids).logits, expected)
