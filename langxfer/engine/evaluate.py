@@ -9,6 +9,7 @@ from typing import Any
 
 from langxfer.components import Evaluation, Evaluator, Evidence, Generation, ResponseScore
 from langxfer.data import ParallelExample, View, write_jsonl
+from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder
 from langxfer.engine.forward import Scorer
 from langxfer.engine.generate import generate
@@ -47,7 +48,7 @@ def gather_evidence(
     responses: dict[str, dict[View, ResponseScore]] = {}
     if views:
         share = list(encoded[runtime.rank :: runtime.world])
-        found = score_part(scorer, share, views, compute.tokens_per_micro_batch)
+        found = score_part(scorer, share, views, tokens_per_micro_batch(compute, scorer.model))
         scored = [
             (
                 e.id,

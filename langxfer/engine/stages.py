@@ -14,6 +14,7 @@ from typing import Any
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
 from langxfer.engine import encode, evaluate, models, reference, sources, translate, weights
+from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
 from langxfer.engine.plan import PhaseStages, Plan
@@ -61,7 +62,13 @@ class Work:
         """The model with earlier phases' weights, ready to score, after a self-check."""
         recipe = self.recipe
         network = weights.load_model(recipe.model, self.model_folder, trained, recipe.compute, self.runtime.device)
-        return Scorer(network, recipe.compute.layout, self._autocast, lambda message: self.emit(Notice(message)))
+        return self.scorer_of(network)
+
+    def scorer_of(self, network: Any) -> Scorer:
+        """A scorer with the recipe's layout, attention and precision."""
+        compute = self.recipe.compute
+        notify = lambda message: self.emit(Notice(message))  # noqa: E731
+        return Scorer(network, compute.layout, self._autocast, notify, compute.attention)
 
     def _autocast(self) -> Any:
         return self.runtime.autocast(self.recipe.model.dtype)
@@ -166,7 +173,7 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
         scorer,
         examples,
         sorted(phase.phase.objective.views),
-        work.recipe.compute.tokens_per_micro_batch,
+        tokens_per_micro_batch(work.recipe.compute, scorer.model),
         (runtime.rank, runtime.world),
         lambda done: progress(done, len(examples)),
     )
@@ -191,14 +198,13 @@ def make_train(
         recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
     parameters = weights.trainable(network, phase.phase.selector)
-    notify = lambda message: work.emit(Notice(message))  # noqa: E731
-    scorer = Scorer(network, recipe.compute.layout, work._autocast, notify)
+    scorer = work.scorer_of(network)
     scorer.self_check(sets[0][0])
     if recipe.compute.activation_checkpointing:
         weights.recompute_activations(network)
     if training.dropout or recipe.compute.activation_checkpointing:
         network.train()
-    step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch)
+    step = Step(scorer, objective, runtime, tokens_per_micro_batch(recipe.compute, network))
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:

@@ -142,7 +142,7 @@ def test_filled_writes_every_default_and_loads_to_an_equal_recipe(load, catalog)
     recipe = load(with_translator("name: echo\nfile: /a\nfallback: {name: echo, file: /b}\n")).recipe
     text = filled(recipe)
     assert "beta: 0.1" in text
-    assert "tokens_per_micro_batch: 2048" in text
+    assert "tokens_per_micro_batch: auto" in text
     assert load(text).recipe == recipe
     assert filled(load(text).recipe) == text
 

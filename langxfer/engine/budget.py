@@ -1,0 +1,41 @@
+"""How many tokens a micro-batch holds when the recipe leaves it open. No result depends on it beyond rounding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from langxfer.engine.memory import FLOAT, Decoder, kept_per_token
+
+if TYPE_CHECKING:
+    from langxfer.recipe import Compute
+
+CPU_TOKENS = 512  # more do not make a matrix product faster, and take memory
+FEWEST, MOST = 512, 65536  # on a GPU
+SHARE = 0.8  # of the free memory of a GPU; the rest is for what is not counted
+
+
+def tokens_per_micro_batch(compute: Compute, network: nn.Module) -> int:
+    """The recipe's number, or for ``auto`` the fewest that keep a CPU busy, or what fits into a GPU's free memory."""
+    if isinstance(compute.tokens_per_micro_batch, int):
+        return compute.tokens_per_micro_batch
+    device = next(network.parameters()).device
+    if device.type != "cuda":
+        return CPU_TOKENS
+    free, _ = torch.cuda.mem_get_info(device)
+    return fitting(network, free, compute.activation_checkpointing)
+
+
+def fitting(network: nn.Module, free: int, recompute: bool) -> int:
+    """Tokens whose activations fit into ``free`` bytes beside gradients and moments."""
+    parameters = dict(network.named_parameters())
+    learned = {name: value for name, value in parameters.items() if value.requires_grad}
+    size = min(value.dtype.itemsize for value in parameters.values())
+    config = network.config.get_text_config().to_dict()
+    decoder = Decoder.of(config, {name: tuple(value.shape) for name, value in parameters.items()})
+    # Without gradients nothing is kept but what one layer holds at a time.
+    each = kept_per_token(decoder, learned, size, recompute) if learned else 8 * size * decoder.inner
+    reserved = 3 * FLOAT * sum(value.numel() for value in learned.values())
+    return max(FEWEST, min(MOST, int(SHARE * (free - reserved) / each)))

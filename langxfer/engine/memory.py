@@ -1,0 +1,131 @@
+"""How much memory a training step will take, from the shapes of a model alone. No torch.
+
+Activations are what autograd keeps of a micro-batch until its backward pass: counted here tensor by tensor for
+decoders of the usual kind (norm, attention, norm, MLP), as this engine runs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+LAYER = re.compile(r"\.(\d+)\.")
+INTERPRETER = 450 << 20  # resident before a model is there: Python with torch and transformers
+HOLES = 1.3  # what the C library's heap takes for activations that come and go, over what they are
+FLOAT = 4  # bytes; trained weights, gradients, moments and norms are float32
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What decides the memory of a layer: widths in numbers, from a transformers configuration."""
+
+    layers: int
+    hidden: int
+    query: int
+    key_value: int
+    inner: int
+    vocabulary: int
+    heads: int
+    gated: bool
+    headwise_norms: bool
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Decoder:
+        """From ``config.json`` and the shapes of all parameters."""
+        text = config.get("text_config") or config
+
+        def first(*names: str, default: Any = None) -> Any:
+            return next((text[name] for name in names if text.get(name) is not None), default)
+
+        hidden, heads = first("hidden_size", "n_embd"), first("num_attention_heads", "n_head")
+        width = first("head_dim", default=hidden // heads)
+        return cls(
+            layers=first("num_hidden_layers", "n_layer"),
+            hidden=hidden,
+            query=heads * width,
+            key_value=first("num_key_value_heads", default=heads) * width,
+            inner=first("intermediate_size", "n_inner", default=4 * hidden),
+            vocabulary=first("vocab_size"),
+            heads=heads,
+            gated=any("gate" in name for name in shapes),
+            headwise_norms=any(".q_norm." in name for name in shapes),
+        )
+
+
+def kept_per_token(decoder: Decoder, trained: Iterable[str], size: int, recompute: bool = False) -> int:
+    """Bytes that a token of a micro-batch keeps until the backward pass.
+
+    Args:
+        decoder: the model.
+        trained: names of the trained parameters.
+        size: bytes of an activation: 4 for float32, 2 for bfloat16.
+        recompute: activation checkpointing, which keeps a layer's input, and one layer at a time.
+    """
+    parts = [(int(found[1]), name) for name in trained if (found := LAYER.search(name))]
+    lowest = min((layer for layer, _ in parts), default=decoder.layers)
+    lowest = 0 if any(not LAYER.search(name) and "embed" in name for name in trained) else lowest
+    in_attention = any("attn" in name or "attention" in name for _, name in parts)
+    in_mlp = any("mlp" in name for _, name in parts)
+    layers = decoder.layers - lowest
+    layer = _layer(decoder, in_attention, in_mlp, size)
+    top = FLOAT * decoder.hidden + size * decoder.hidden
+    return (layers * size * decoder.hidden + layer if recompute else layers * layer) + top
+
+
+def _layer(decoder: Decoder, in_attention: bool, in_mlp: bool, size: int) -> int:
+    norms = 2 * (FLOAT * decoder.hidden + FLOAT)
+    attention = size * (2 * decoder.query + 2 * decoder.key_value) + FLOAT * decoder.heads
+    attention += FLOAT * (decoder.query + decoder.key_value) if decoder.headwise_norms else 0
+    attention += size * decoder.hidden if in_attention else 0
+    wide = (2 if decoder.gated else 1) if not in_mlp else (4 if decoder.gated else 2)
+    return norms + attention + size * decoder.inner * wide + (size * decoder.hidden if in_mlp else 0)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Predicted peak of a training step, in bytes, by part."""
+
+    interpreter: int
+    weights: int
+    gradients: int
+    moments: int
+    activations: int
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        return self.interpreter + self.weights + self.gradients + self.moments + self.activations + self.workspace
+
+
+def predict(
+    config: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    trained: Iterable[str],
+    tokens: int,
+    *,
+    size: int = FLOAT,
+    recompute: bool = False,
+    on_cpu: bool = True,
+    interpreter: int | None = None,
+) -> Memory:
+    """Memory of a step whose largest micro-batch has ``tokens`` tokens.
+
+    ``interpreter`` is what the process holds without the model, where that is known.
+    """
+    decoder, names = Decoder.of(config, shapes), set(trained)
+    learned = sum(prod(shapes[name]) for name in names if name in shapes)
+    others = sum(prod(shape) for name, shape in shapes.items() if name not in names)
+    kept = tokens * kept_per_token(decoder, names, size, recompute)
+    tile = 3 * FLOAT * min(tokens, 512) * min(decoder.vocabulary, 4096)
+    passing = 3 * size * tokens * max(decoder.inner, 2 * decoder.hidden)
+    base = (INTERPRETER if interpreter is None else interpreter) if on_cpu else 0
+    return Memory(
+        base, FLOAT * learned + size * others, FLOAT * learned, 2 * FLOAT * learned, _held(kept, on_cpu), tile + passing
+    )
+
+
+def _held(kept: int, on_cpu: bool) -> int:
+    return round(kept * HOLES) if on_cpu else kept
