@@ -51,7 +51,8 @@ def load_model(
     """A causal language model in eval mode, without gradients, with earlier phases' weights applied in order."""
     from transformers import AutoModelForCausalLM
 
-    attention = "eager" if compute.attention == "eager" else "sdpa"  # others take its place when rows are packed
+    # auto takes what the model has; what understands packed rows takes the place of sdpa when it is scored.
+    attention = {"auto": None, "eager": "eager"}.get(compute.attention, "sdpa")
     options: dict[str, Any] = {"dtype": getattr(torch, model.dtype), "attn_implementation": attention}
     try:
         with quiet():

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langxfer.data import View
@@ -70,6 +70,7 @@ def test_tree_rows_share_prompts() -> None:
 SIZES = st.lists(st.tuples(*[st.integers(1, 30)] * 4), max_size=12)
 
 
+@settings(deadline=None)
 @given(SIZES, st.sampled_from(["tree", "flat", "padded"]), st.booleans(), st.integers(1, 400))
 def test_micro_batches(sizes: list[tuple[int, int, int, int]], layout: Layout, separate: bool, budget: int) -> None:
     """Every unit once, within the budget or alone, and packed groups cannot be merged."""
@@ -88,6 +89,7 @@ def test_micro_batches(sizes: list[tuple[int, int, int, int]], layout: Layout, s
         assert counts[0] + counts[1] > max(budget, longest)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.lists(st.integers(0, 40), max_size=4), st.integers(1, 50), st.integers(0, 9))
 def test_pieces_cover_what_may_be_seen(prompt: int, branches: list[int], chunk: int, start: int) -> None:
     """Each query is in one piece, and sees each key that the mask allows once, and no other."""
