@@ -130,6 +130,7 @@ class Step:
                     self._learn(live, found, reference, weights)
                 for view, number, total in live:
                     found.total[view][number] = total.detach()
+                del live, total  # with their graph, before the next micro-batch makes its own
         sums = Sums()
         if own.encoded:
             terms = self.objective.loss(found, reference)
