@@ -20,16 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from langxfer.components import Objective, Terms
-from langxfer.data import View
+from langxfer.data import AnyView, View
 from langxfer.engine import batches, checkpoints
 from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer, token_counts
 from langxfer.engine.runtime import Runtime
+from langxfer.engine.statistics import batch_statistics, loss_of
 from langxfer.events import Event, StepFinished, Validated
 from langxfer.logps import LogProbs
 from langxfer.recipe import Compute, Training
 
-References = Mapping[str, Mapping[View, Tensor]]  # example id -> view -> [tokens], nats
+References = Mapping[str, Mapping[AnyView, Tensor]]  # example id -> view -> [tokens], nats
 
 
 class NotFinite(Exception):
@@ -46,7 +47,7 @@ class Examples:
     def select(self, numbers: Sequence[int]) -> Examples:
         return Examples([self.encoded[i] for i in numbers], self.references)
 
-    def reference(self, views: Sequence[View], device: torch.device | str) -> LogProbs | None:
+    def reference(self, views: Sequence[AnyView], device: torch.device | str) -> LogProbs | None:
         """Reference totals ``[B]`` by view, summed as the policy's are."""
         if self.references is None:
             return None
@@ -110,28 +111,32 @@ class Step:
     def views(self) -> list[View]:
         return sorted(self.objective.views)
 
-    def weights(self, examples: Examples) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    def weights(
+        self, examples: Examples, statistics: Mapping[str, float]
+    ) -> tuple[dict[str, tuple[float, float]], list[str]]:
         """Coefficient and global denominator of every term, from token counts alone; and the metrics' names."""
         tokens = token_counts(examples.encoded, self.views)
         blank = LogProbs({view: torch.zeros(len(examples.encoded)) for view in self.views}, tokens)
-        terms = self.objective.loss(blank, blank if self.objective.needs_reference else None)
+        terms = loss_of(self.objective, blank, blank if self.objective.needs_reference else None, statistics)
         weights = {name: (t.coefficient, t.denominator.double().sum().item()) for name, t in terms.parts.items()}
         return weights, list(terms.metrics)
 
     def run(self, examples: Examples, *, learn: bool) -> dict[str, float]:
-        """Loss, terms and metrics of a global batch; with ``learn``, gradients are left in the parameters.
+        """Loss, terms, metrics and statistics of a global batch; with ``learn``, gradients are left in the parameters.
 
         Raises:
             NotFinite: a term is not finite; names the examples.
         """
-        weights, metric_names = self.weights(examples)
         own = examples.select(range(self.runtime.rank, len(examples.encoded), self.runtime.world))
+        with _mode(self.scorer.model, learn=False):
+            statistics = batch_statistics(self.scorer, self.objective, own, self.runtime, self.budget)
+        weights, metric_names = self.weights(examples, statistics)
         sums = Sums()
         with _mode(self.scorer.model, learn):
             for group in self.scorer.micro_batches(own.encoded, self.views, self.budget):
                 part = own.select(group)
                 policy = self.scorer.log_probs(part.encoded, self.views)
-                terms = self.objective.loss(policy, part.reference(self.views, self.scorer.device))
+                terms = loss_of(self.objective, policy, part.reference(self.views, self.scorer.device), statistics)
                 self._check(terms, part)
                 sums.add(terms, len(group))
                 if learn:
@@ -139,7 +144,7 @@ class Step:
                         weights[name][0] / weights[name][1] * term.numerator.sum() for name, term in terms.parts.items()
                     ]
                     torch.stack(scaled).sum().backward()
-        return sums.share(self.runtime, weights, metric_names)
+        return sums.share(self.runtime, weights, metric_names) | statistics
 
     def _check(self, terms: Terms, part: Examples) -> None:
         for name, term in terms.parts.items():
