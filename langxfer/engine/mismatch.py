@@ -10,17 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from langxfer.components import Objective
-from langxfer.data import AnyView, MismatchedView, View
+from langxfer.data import MismatchedView, View
 from langxfer.errors import DataError
 
 if TYPE_CHECKING:
     from langxfer.engine.encode import Encoded
-
-
-def scored_views(objective: Objective) -> list[AnyView]:
-    """All views whose log-probabilities the objective needs: those of its loss and those of its statistics."""
-    return sorted([*objective.views, *objective.statistic_views])
 
 
 def with_mismatched(

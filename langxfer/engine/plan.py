@@ -16,8 +16,8 @@ from typing import Any
 
 from langxfer.components import Evaluator
 from langxfer.engine import models, sources
-from langxfer.engine.mismatch import scored_views
 from langxfer.engine.models import ModelIdentity
+from langxfer.engine.objectives import scored_views
 from langxfer.engine.store import Store, digest
 from langxfer.engine.template import NAMED
 from langxfer.recipe import Phase, Recipe

@@ -16,7 +16,8 @@ from langxfer.data import ParallelExample, read_examples, write_examples, write_
 from langxfer.engine import encode, evaluate, models, reference, sources, translate, weights
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
-from langxfer.engine.mismatch import scored_views, with_mismatched
+from langxfer.engine.mismatch import with_mismatched
+from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.store import Artifact

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from langxfer.components import Objective, Ratio, Terms
+from langxfer.components import Objective, Ratio
 from langxfer.engine.forward import Scorer
 from langxfer.engine.runtime import Runtime
 from langxfer.logps import LogProbs
@@ -61,12 +61,3 @@ def _check(found: Mapping[str, Ratio], part: Examples) -> None:
         bad = [e.id for e, fine in zip(part.encoded, ratio.numerator.isfinite().tolist(), strict=True) if not fine]
         if bad:
             raise NotFinite(f"{name} is not finite for the examples {', '.join(bad[:5])}")
-
-
-def loss_of(
-    objective: Objective, policy: LogProbs, reference: LogProbs | None, statistics: Mapping[str, float]
-) -> Terms:
-    """The objective's loss, called with the statistics where it declares any."""
-    if objective.statistic_views:
-        return objective.loss(policy, reference, statistics)  # type: ignore[call-arg]
-    return objective.loss(policy, reference)

@@ -24,8 +24,9 @@ from langxfer.data import AnyView, View
 from langxfer.engine import batches, checkpoints
 from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer, token_counts
+from langxfer.engine.objectives import loss_of
 from langxfer.engine.runtime import Runtime
-from langxfer.engine.statistics import batch_statistics, loss_of
+from langxfer.engine.statistics import batch_statistics
 from langxfer.events import Event, StepFinished, Validated
 from langxfer.logps import LogProbs
 from langxfer.recipe import Compute, Training
