@@ -11,7 +11,7 @@ from langxfer.data import Side, View
 from langxfer.engine.objectives import loss_of
 from langxfer.testing.contracts import check_component, require
 from langxfer.testing.log_probs import Watched, random_log_probs, random_tokens, some
-from langxfer.testing.statistics import check_statistics, check_use_of_statistics
+from langxfer.testing.statistics import check_statistics, check_use_of_statistics, made_up
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,8 @@ class _Checked:
 
     def loss(self, policy: LogProbs, reference: LogProbs) -> Terms:
         own = self.objective
-        terms = loss_of(own, policy, reference if own.needs_reference else None, dict.fromkeys(self.statistics, 0.5))
+        fixed = reference if own.needs_reference else None
+        terms = loss_of(own, policy, fixed, made_up(self.statistics, 0.5, set()))
         require(terms.parts, "loss gives no terms")
         return terms
 

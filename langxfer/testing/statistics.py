@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from langxfer.logps import LogProbs
 
 
+def made_up(names: list[str], number: float, read: set[str]) -> Watched:
+    """Statistics that are all ``number``; ``read`` is told which of them the loss reads."""
+    return Watched(dict.fromkeys(names, number), read, "loss reads statistic {name}, which statistics does not give")
+
+
 def check_statistics(objective: Objective, generator: Any) -> list[str]:
     """Names of the statistics, after a check of ``statistics`` with random log-probabilities; none for most.
 
@@ -86,14 +91,13 @@ def check_use_of_statistics(
     if not names:
         return
     read = set[str]()
-    values = Watched(dict.fromkeys(names, 0.5), read, "loss reads statistic {name}, which statistics does not give")
-    first = loss_of(objective, policy, reference, values)
+    first = loss_of(objective, policy, reference, made_up(names, 0.5, read))
     unused = sorted(set(names) - read)
     require(not unused, f"statistics {', '.join(unused)} are computed but never read by loss")
     clash = sorted(set(names) & {*first.parts, *first.metrics})
     require(not clash, f"statistics {', '.join(clash)} are called as a term or a metric; both are logged")
     for number in (-3.0, 40.0, 1e4):
-        second = loss_of(objective, policy, reference, dict.fromkeys(names, number))
+        second = loss_of(objective, policy, reference, made_up(names, number, read))
         same = "must not depend on statistics"
         require(first.parts.keys() == second.parts.keys(), f"names of terms {same}")
         require(first.metrics.keys() == second.metrics.keys(), f"names of metrics {same}")

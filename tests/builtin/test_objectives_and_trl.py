@@ -196,7 +196,7 @@ def test_kto(shift: float) -> None:
 
 
 def test_orpo() -> None:
-    """TRL computes the odds in float32, so the agreement is that of float32. Its NLL covers the prompt too; not ours."""
+    """TRL computes the odds in float32, so they agree as far as that goes. Its NLL covers the prompt too; not ours."""
     policy, _ = random_log_probs(15)
     expected = trl_gradient(lambda own: trl_orpo(own, 0.25), policy)
     ours = [loss_and_gradient(Orpo(**{"lambda": weight}), policy, policy) for weight in (0.25, 0.0)]
