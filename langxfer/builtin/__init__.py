@@ -33,7 +33,7 @@ def register_filters() -> list[type[Filter]]:
 def register_objectives() -> list[type[Objective]]:
     from langxfer.builtin.objectives import Clo, Cpo, Dpo, Kto, Orpo, Sft
 
-    return [Clo, Dpo, Sft, Orpo, Kto, Cpo]
+    return [Clo, Cpo, Dpo, Kto, Orpo, Sft]
 
 
 @hookimpl
