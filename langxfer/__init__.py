@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         OpenTranslator,
         Pair,
         Prompt,
+        Ratio,
         ResponseScore,
         Sampling,
         Score,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         Terms,
         Translator,
     )
-    from langxfer.data import ParallelExample, Side, Turn, View
+    from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
     from langxfer.engine.plan import build as plan
     from langxfer.engine.run import Run, run
     from langxfer.errors import (
@@ -53,11 +54,11 @@ _HOMES: dict[str, tuple[str, str]] = {
         name: ("langxfer.components", name)
         for name in (
             *("Component", "Drop", "Evaluation", "Evaluator", "Evidence", "Filter", "Generation", "Objective"),
-            *("OpenTranslator", "Pair", "Prompt", "ResponseScore", "Sampling", "Score", "Selector", "Term", "Terms"),
-            "Translator",
+            *("OpenTranslator", "Pair", "Prompt", "Ratio", "ResponseScore", "Sampling", "Score", "Selector", "Term"),
+            *("Terms", "Translator"),
         )
     },
-    **{name: ("langxfer.data", name) for name in ("ParallelExample", "Side", "Turn", "View")},
+    **{name: ("langxfer.data", name) for name in ("MismatchedView", "ParallelExample", "Side", "Turn", "View")},
     **{
         name: ("langxfer.errors", name)
         for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
@@ -88,6 +89,7 @@ __all__ = [
     "Generation",
     "LangxferError",
     "LogProbs",
+    "MismatchedView",
     "Model",
     "Objective",
     "OpenTranslator",
@@ -96,6 +98,7 @@ __all__ = [
     "Phase",
     "PluginError",
     "Prompt",
+    "Ratio",
     "Recipe",
     "RecipeError",
     "ResponseScore",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
 
-from langxfer.data import ParallelExample, View
+from langxfer.data import MismatchedView, ParallelExample, View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,10 +80,34 @@ class Terms:
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """A statistic of the batch: ``sum(numerator) / sum(denominator)`` over the GLOBAL batch, a plain number.
+
+    Attributes:
+        numerator: ``[B]``.
+        denominator: ``[B]``, may depend on token counts alone; its sum is above 0.
+    """
+
+    numerator: Tensor
+    denominator: Tensor
+
+
 class Objective(Component):
     """A training objective: log-probabilities in, terms of a loss out.
 
     It sees no logits, model, tokenizer, device or rank. ``views`` are the only ones computed.
+
+    An objective that needs a statistic of the whole batch, such as KTO's KL, names ``statistic_views`` and
+    computes it in ``statistics``. Before every loss the trainer does so for the global batch, without gradient
+    and without dropout, and calls ``loss(policy, reference, statistics)``, where ``statistics`` maps names to
+    numbers. Such an objective gives ``loss`` that third parameter.
+
+    Attributes:
+        needs_reference: whether ``loss`` and ``statistics`` read the reference.
+        directions_separate: a promise that every term, given the statistics, is a sum of a part that reads
+            views with source prompts (SS, ST) and a part that reads views with target prompts (TS, TT). The
+            trainer may then work on one direction at a time.
     """
 
     kind: ClassVar[str] = "objective"
@@ -98,6 +122,18 @@ class Objective(Component):
     @abstractmethod
     def loss(self, policy: LogProbs, reference: LogProbs | None) -> Terms:
         """``reference`` is None exactly when ``needs_reference`` is False; it has no gradient."""
+
+    @property
+    def statistic_views(self) -> frozenset[MismatchedView]:
+        """The views that ``statistics`` reads (none by default). A class attribute will do."""
+        return frozenset()
+
+    def statistics(self, policy: LogProbs, reference: LogProbs | None) -> Mapping[str, Ratio]:
+        """Statistics of the batch by name, from ``statistic_views``; called only where these are not empty.
+
+        They are logged under their names, so no term or metric may be called the same.
+        """
+        return {}
 
 
 # ---------------------------------------------------------------- selectors

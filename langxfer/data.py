@@ -22,7 +22,19 @@ class Side(StrEnum):
     TARGET = "target"
 
 
-class View(StrEnum):
+class _Sides(StrEnum):
+    """What views share: the first letter is the prompt's side, the second the response's."""
+
+    @property
+    def prompt(self) -> Side:
+        return Side.SOURCE if self.value[0] == "S" else Side.TARGET
+
+    @property
+    def response(self) -> Side:
+        return Side.SOURCE if self.value[1] == "S" else Side.TARGET
+
+
+class View(_Sides):
     """Prompt language × response language of an example.
 
     ``SS`` and ``TT`` answer in the language of the prompt, ``ST`` and ``TS`` in the other one.
@@ -34,13 +46,21 @@ class View(StrEnum):
     TS = "TS"
     TT = "TT"
 
-    @property
-    def prompt(self) -> Side:
-        return Side.SOURCE if self.value[0] == "S" else Side.TARGET
 
-    @property
-    def response(self) -> Side:
-        return Side.SOURCE if self.value[1] == "S" else Side.TARGET
+class MismatchedView(_Sides):
+    """The prompt of an example with the response of the NEXT one, by their languages.
+
+    Next is the next example of the same language pair in the order of the data; after the last comes the
+    first. Such pairs estimate statistics of a batch (KTO's KL). They are neither chosen nor rejected.
+    """
+
+    SS = "SS+1"
+    ST = "ST+1"
+    TS = "TS+1"
+    TT = "TT+1"
+
+
+AnyView = View | MismatchedView
 
 
 @dataclass(frozen=True)

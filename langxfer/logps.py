@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langxfer.data import View
+from langxfer.data import AnyView
 
 if TYPE_CHECKING:  # plugins import LogProbs at their top, and start-up must bring no torch
     from torch import Tensor
@@ -21,9 +21,9 @@ class LogProbs:
         tokens: view -> ``[B]`` float32, how many response tokens were scored (EOS included).
     """
 
-    total: Mapping[View, Tensor]
-    tokens: Mapping[View, Tensor]
+    total: Mapping[AnyView, Tensor]
+    tokens: Mapping[AnyView, Tensor]
 
-    def mean(self, view: View) -> Tensor:
+    def mean(self, view: AnyView) -> Tensor:
         """Nats per token, ``[B]``; an empty response counts as 0."""
         return self.total[view] / self.tokens[view].clamp(min=1)

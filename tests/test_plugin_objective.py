@@ -27,31 +27,31 @@ def langxfer(*arguments: str, path: Path | None = None):
 
 
 def test_it_trains_through_a_plugin_file(recipe, fake_plugin):
-    plugin = recipe.parent / "ipo.py"
+    plugin = recipe.parent / "apo.py"
     plugin.write_text(code())
     files = ["--plugin", str(plugin), "--plugin", str(fake_plugin)]
     result = langxfer(
         "run", str(recipe), *files, "--runs", str(recipe.parent / "runs"), "--json",
-        "--set", "phases[0].objective={name: ipo, tau: 0.5}", "--set", "evaluators=[]",
+        "--set", "phases[0].objective={name: apo, beta: 0.5}", "--set", "evaluators=[]",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert any(stage["stage"] == "train[0] ipo" for stage in json.loads(result.stdout)["stages"])
+    assert any(stage["stage"] == "train[0] apo" for stage in json.loads(result.stdout)["stages"])
     rows = [json.loads(line) for line in next(recipe.parent.glob("runs/tiny-*/metrics.jsonl")).read_text().splitlines()]
-    assert abs(rows[0]["preference"] - 1.0) < 1e-4  # (0 - 1 / (2 * 0.5)) ** 2
+    assert abs(rows[0]["preference"] - 1.0) < 1e-4  # sigmoid(0) + sigmoid(0)
 
 
 def test_it_is_listed_and_part_of_schema_and_error_texts(tmp_path, recipe, fake_plugin):
-    plugin = tmp_path / "ipo.py"
+    plugin = tmp_path / "apo.py"
     plugin.write_text(code())
     listing = json.loads(langxfer("plugins", "--plugin", str(plugin), "--json").stdout)
-    assert any(info["words"].get("objective") == ["ipo"] for info in listing)
+    assert any(info["words"].get("objective") == ["apo"] for info in listing)
     schema = langxfer("schema", "--plugin", str(plugin)).stdout
-    assert '"Ipo"' in schema and '"tau"' in schema
+    assert '"Apo"' in schema
     files = ["--plugin", str(plugin), "--plugin", str(fake_plugin)]
-    wrong = langxfer("check", str(recipe), *files, "--set", "phases[0].objective={name: ipo, taw: 1}")
-    assert wrong.returncode == 2 and 'Did you mean "tau"?' in wrong.stderr
-    absent = langxfer("check", str(recipe), "--plugin", str(fake_plugin), "--set", "phases[0].objective=ipo")
-    assert absent.returncode == 2 and 'objective "ipo" is not installed' in absent.stderr
+    wrong = langxfer("check", str(recipe), *files, "--set", "phases[0].objective={name: apo, bta: 1}")
+    assert wrong.returncode == 2 and 'Did you mean "beta"?' in wrong.stderr
+    absent = langxfer("check", str(recipe), "--plugin", str(fake_plugin), "--set", "phases[0].objective=apo")
+    assert absent.returncode == 2 and 'objective "apo" is not installed' in absent.stderr
 
 
 def distribution(folder: Path, name: str, module: str, text: str) -> None:
@@ -64,10 +64,10 @@ def distribution(folder: Path, name: str, module: str, text: str) -> None:
 
 
 def test_it_works_through_an_entry_point(tmp_path):
-    distribution(tmp_path, "langxfer-ipo", "langxfer_ipo", code())
+    distribution(tmp_path, "langxfer-apo", "langxfer_apo", code())
     listing = json.loads(langxfer("plugins", "--json", path=tmp_path).stdout)
-    (found,) = [info for info in listing if info["name"] == "langxfer-ipo"]
-    assert found["words"] == {"objective": ["ipo"]} and found["version"] == "0.3" and found["source"] == "entry point"
+    (found,) = [info for info in listing if info["name"] == "langxfer-apo"]
+    assert found["words"] == {"objective": ["apo"]} and found["version"] == "0.3" and found["source"] == "entry point"
 
 
 def test_a_plugin_that_raises_at_import_breaks_nothing_but_itself(tmp_path, recipe, fake_plugin):

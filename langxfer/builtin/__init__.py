@@ -31,9 +31,9 @@ def register_filters() -> list[type[Filter]]:
 
 @hookimpl
 def register_objectives() -> list[type[Objective]]:
-    from langxfer.builtin.objectives import Clo, Dpo, Sft
+    from langxfer.builtin.objectives import Clo, Cpo, Dpo, Kto, Orpo, Sft
 
-    return [Clo, Dpo, Sft]
+    return [Clo, Cpo, Dpo, Kto, Orpo, Sft]
 
 
 @hookimpl

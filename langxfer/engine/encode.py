@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langxfer.data import ParallelExample, Side, View
+from langxfer.data import AnyView, ParallelExample, Side, View
 from langxfer.engine.template import Template, load_template
 from langxfer.errors import RecipeError
 
@@ -30,16 +30,16 @@ class Encoded:
 
     Attributes:
         prompts: side -> ids up to and including the generation header.
-        responses: view -> ids of the answer, end of turn included.
+        responses: view -> ids of the answer, end of turn included; mismatched views where they are needed.
         bytes: side -> UTF-8 length of the answer's text.
     """
 
     id: str
     prompts: dict[Side, list[int]]
-    responses: dict[View, list[int]]
+    responses: dict[AnyView, list[int]]
     bytes: dict[Side, int]
 
-    def length(self, view: View) -> int:
+    def length(self, view: AnyView) -> int:
         return len(self.prompts[view.prompt]) + len(self.responses[view])
 
 

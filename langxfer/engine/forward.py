@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from langxfer.data import View
+from langxfer.data import AnyView, View
 from langxfer.engine import attention as packing
 from langxfer.engine.encode import Encoded
 from langxfer.engine.frozen import lighten
@@ -90,25 +90,25 @@ class Scorer:
             return packing.told(rows)
         return {"attention_mask": packing.additive(rows.mask, next(self.model.parameters()).dtype)}
 
-    def score(self, units: Sequence[Unit]) -> list[tuple[int, View, Tensor]]:
+    def score(self, units: Sequence[Unit]) -> list[tuple[int, AnyView, Tensor]]:
         """``(example number, view, per-token log-probabilities)`` of every response of the units."""
         rows = [row for unit in units for row in unit.rows]
         branches = [branch for row in rows for branch in row.branches]
         return [(b.example, b.view, scores) for b, scores in zip(branches, self.sequence_logprobs(rows), strict=True)]
 
-    def units(self, examples: Sequence[Encoded], views: Sequence[View], separate: bool = True) -> list[Unit]:
+    def units(self, examples: Sequence[Encoded], views: Sequence[AnyView], separate: bool = True) -> list[Unit]:
         """What may be scored apart: each example, or with ``separate`` each language of its prompt."""
         return units_of(examples, views, self.layout, separate)
 
     def micro_batches(
-        self, examples: Sequence[Encoded], views: Sequence[View], budget: int, separate: bool = True
+        self, examples: Sequence[Encoded], views: Sequence[AnyView], budget: int, separate: bool = True
     ) -> Iterator[list[Unit]]:
         """The units of the examples in groups of at most ``budget`` tokens (one unit at the least)."""
         return micro_batches(self.units(examples, views, separate), self.layout, budget)
 
-    def log_probs(self, examples: Sequence[Encoded], views: Sequence[View]) -> LogProbs:
+    def log_probs(self, examples: Sequence[Encoded], views: Sequence[AnyView]) -> LogProbs:
         """Totals and token counts by view, ``[B]`` in the order of the examples, in one forward pass."""
-        totals: dict[View, dict[int, Tensor]] = {view: {} for view in views}
+        totals: dict[AnyView, dict[int, Tensor]] = {view: {} for view in views}
         for number, view, scores in self.score(self.units(examples, views)):
             totals[view][number] = scores.sum()
         total = {view: torch.stack([own[i] for i in range(len(examples))]) for view, own in totals.items()}
@@ -142,7 +142,7 @@ class Scorer:
                     f"nats (layout {self.layout}); this architecture is not supported"
                 )
 
-    def _own(self, example: Encoded, view: View) -> Tensor:
+    def _own(self, example: Encoded, view: AnyView) -> Tensor:
         """What the model's own forward pass says of one response, ``[tokens]``."""
         prompt, response = example.prompts[view.prompt], example.responses[view]
         ids = torch.tensor([prompt + response], device=self.device)
@@ -151,7 +151,9 @@ class Scorer:
         return torch.log_softmax(logits[0, len(prompt) - 1 : -1], -1).gather(-1, ids[0, len(prompt) :, None])[:, 0]
 
 
-def token_counts(examples: Sequence[Encoded], views: Sequence[View], device: Any = "cpu") -> Mapping[View, Tensor]:
+def token_counts(
+    examples: Sequence[Encoded], views: Sequence[AnyView], device: Any = "cpu"
+) -> Mapping[AnyView, Tensor]:
     """Response tokens by view, ``[B]`` float32."""
     return {
         view: torch.tensor([len(e.responses[view]) for e in examples], dtype=torch.float32, device=device)

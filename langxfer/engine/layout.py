@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from langxfer.data import View
+from langxfer.data import AnyView
 from langxfer.engine.attention import Rows
 from langxfer.engine.encode import Encoded
 
@@ -28,7 +28,7 @@ class Branch:
     """A response to score: which example and view it belongs to, and its ids."""
 
     example: int
-    view: View
+    view: AnyView
     ids: list[int]
 
 
@@ -48,7 +48,7 @@ class Unit:
     """What must be in one micro-batch: some views of one example, and the rows that score them."""
 
     example: int
-    views: tuple[View, ...]
+    views: tuple[AnyView, ...]
     rows: tuple[Row, ...]
 
     @property
@@ -75,7 +75,7 @@ class Inputs:
     targets: Tensor
 
 
-def rows_of(example: int, encoded: Encoded, views: Sequence[View], layout: Layout) -> tuple[Row, ...]:
+def rows_of(example: int, encoded: Encoded, views: Sequence[AnyView], layout: Layout) -> tuple[Row, ...]:
     """The rows that score ``views`` of an example; branches say where their numbers belong."""
     by_prompt: dict[str, list[Branch]] = {}
     for view in sorted(views):
@@ -84,7 +84,7 @@ def rows_of(example: int, encoded: Encoded, views: Sequence[View], layout: Layou
     return tuple(Row(encoded.prompts[own[0].view.prompt], tuple(own)) for own in by_prompt.values())
 
 
-def units_of(examples: Sequence[Encoded], views: Sequence[View], layout: Layout, separate: bool) -> list[Unit]:
+def units_of(examples: Sequence[Encoded], views: Sequence[AnyView], layout: Layout, separate: bool) -> list[Unit]:
     """The units of all examples: one each, or with ``separate`` one for each language of the prompt."""
     groups = [tuple(sorted(views))]
     if separate:

@@ -17,6 +17,7 @@ from typing import Any
 from langxfer.components import Evaluator
 from langxfer.engine import models, sources
 from langxfer.engine.models import ModelIdentity
+from langxfer.engine.objectives import scored_views
 from langxfer.engine.store import Store, digest
 from langxfer.engine.template import NAMED
 from langxfer.recipe import Phase, Recipe
@@ -139,7 +140,7 @@ def build(recipe: Recipe) -> Plan:
 
 def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -> PhaseStages:
     objective = phase.objective
-    views = sorted(view.value for view in objective.views)
+    views = [view.value for view in scored_views(objective)]
     reference = None
     if objective.needs_reference:
         reference = Stage("reference", f"reference[{number}]", {**start, "encode": encode.key, "views": views})

@@ -222,7 +222,7 @@ class _Maker:
 def _guarded(stage: Stage, folder: Path, make: Callable[[], Facts]) -> Facts:
     """A stage's failure as a sentence; our own errors pass as they are."""
     from langxfer.engine.head import Unsupported
-    from langxfer.engine.step import NotFinite
+    from langxfer.engine.statistics import NotFinite
 
     try:
         with storage_errors(folder):

@@ -17,6 +17,8 @@ from langxfer.engine import encode, evaluate, models, reference, sources, transl
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
+from langxfer.engine.mismatch import with_mismatched
+from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.step import Examples, Step
@@ -161,10 +163,20 @@ def load_encoded(encoded: Artifact, name: str) -> list[Encoded]:
     return encode.load(encoded.path / f"{name}.safetensors")
 
 
+def phase_examples(work: Work, phase: PhaseStages, encoded: Artifact) -> tuple[list[Encoded], list[Encoded]]:
+    """Training and validation examples, with the mismatched responses that the phase's objective asks for."""
+    views, max_length = phase.phase.objective.statistic_views, work.recipe.data.max_length
+    train, validation = (
+        with_mismatched(load_encoded(encoded, name), views, max_length, f"{name} examples")
+        for name in ("train", "validation")
+    )
+    return train, validation
+
+
 def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, trained: Sequence[Path]) -> Facts:
     """Per-token log-probabilities of the phase's start, for training and validation examples."""
     assert phase.reference is not None
-    examples = [*load_encoded(encoded, "train"), *load_encoded(encoded, "validation")]
+    examples = [example for own in phase_examples(work, phase, encoded) for example in own]
     scorer = work.scorer(trained)
     scorer.self_check(examples[0])
     progress, runtime = work.progress(phase.reference.label, "examples"), work.runtime
@@ -172,7 +184,7 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
         folder,
         scorer,
         examples,
-        sorted(phase.phase.objective.views),
+        scored_views(phase.phase.objective),
         tokens_per_micro_batch(work.recipe.compute, scorer.model),
         (runtime.rank, runtime.world),
         lambda done: progress(done, len(examples)),
@@ -191,8 +203,8 @@ def make_train(
     """One training phase: ``trained.safetensors`` (the selected parameters alone) and ``metrics.jsonl``."""
     recipe, runtime = work.recipe, work.runtime
     objective, training = phase.phase.objective, phase.phase.training
-    sets = [load_encoded(encoded, name) for name in ("train", "validation")]
-    views = sorted(objective.views)
+    sets = phase_examples(work, phase, encoded)
+    views = scored_views(objective)
     references = reference.read(referenced.path, [e for own in sets for e in own], views) if referenced else None
     network = weights.load_model(
         recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout

@@ -7,7 +7,7 @@ or of one language of their prompts; nothing of it is kept but its log-probabili
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,18 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from langxfer.components import Objective, Terms
-from langxfer.data import View
+from langxfer.data import AnyView, View
 from langxfer.engine import head
 from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer, token_counts
+from langxfer.engine.objectives import loss_of
 from langxfer.engine.runtime import Runtime
+from langxfer.engine.statistics import batch_statistics, refuse_not_finite
 from langxfer.logps import LogProbs
 
-References = Mapping[str, Mapping[View, Tensor]]  # example id -> view -> [tokens], nats
-
-
-class NotFinite(Exception):
-    """A loss or a gradient is not a number; the text names the step and the examples."""
+References = Mapping[str, Mapping[AnyView, Tensor]]  # example id -> view -> [tokens], nats
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,12 @@ class Examples:
     def select(self, numbers: Sequence[int]) -> Examples:
         return Examples([self.encoded[i] for i in numbers], self.references)
 
-    def reference(self, views: Sequence[View], device: torch.device | str) -> LogProbs | None:
+    def reference(self, views: Sequence[AnyView], device: torch.device | str) -> LogProbs | None:
         """Reference totals ``[B]`` by view, summed as the policy's are."""
         if self.references is None:
             return None
-        total = {
-            view: torch.stack([self.references[e.id][view].to(device).sum() for e in self.encoded]) for view in views
-        }
+        sums = {view: [self.references[e.id][view].to(device).sum() for e in self.encoded] for view in views}
+        total = {view: torch.stack(own) if own else torch.zeros(0, device=device) for view, own in sums.items()}
         return LogProbs(total, token_counts(self.encoded, views, device))
 
 
@@ -103,41 +100,49 @@ class Step:
     def views(self) -> list[View]:
         return sorted(self.objective.views)
 
-    def weights(self, examples: Examples) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    def weights(
+        self, examples: Examples, statistics: Mapping[str, float]
+    ) -> tuple[dict[str, tuple[float, float]], list[str]]:
         """Coefficient and global denominator of every term, from token counts alone; and the metrics' names."""
         tokens = token_counts(examples.encoded, self.views)
         blank = LogProbs({view: torch.zeros(len(examples.encoded)) for view in self.views}, tokens)
-        terms = self.objective.loss(blank, blank if self.objective.needs_reference else None)
+        terms = loss_of(self.objective, blank, blank if self.objective.needs_reference else None, statistics)
         weights = {name: (t.coefficient, t.denominator.double().sum().item()) for name, t in terms.parts.items()}
         return weights, list(terms.metrics)
 
     def run(self, examples: Examples, *, learn: bool) -> dict[str, float]:
-        """Loss, terms and metrics of a global batch; with ``learn``, gradients are left in the parameters.
+        """Loss, terms, metrics and statistics of a global batch; with ``learn``, gradients are left in the parameters.
 
         Raises:
             NotFinite: a term is not finite; names the examples.
         """
-        weights, metric_names = self.weights(examples)
         own = examples.select(range(self.runtime.rank, len(examples.encoded), self.runtime.world))
+        with _mode(self.scorer.model, learn=False):
+            statistics = batch_statistics(self.scorer, self.objective, own, self.runtime, self.budget)
+        weights, metric_names = self.weights(examples, statistics)
         reference = own.reference(self.views, self.scorer.device)
         found = self._stand_ins(own, reference)
+
+        def loss(policy: LogProbs) -> Terms:
+            return loss_of(self.objective, policy, reference, statistics)
+
         separate = self.objective.directions_separate
         with _mode(self.scorer.model, learn):
             for units in self.scorer.micro_batches(own.encoded, self.views, self.budget, separate):
                 live = [(view, number, scores.sum()) for number, view, scores in self.scorer.score(units)]
-                _refuse([(own.encoded[number].id, total) for _, number, total in live], "a log-probability")
+                refuse_not_finite([own.encoded[number].id for _, number, _ in live], [x for *_, x in live], "log p")
                 if learn:
-                    self._learn(live, found, reference, weights)
+                    _learn(loss, live, found, weights)
                 for view, number, total in live:
                     found.total[view][number] = total.detach()
                 del live, total  # with their graph, before the next micro-batch makes its own
         sums = Sums()
         if own.encoded:
-            terms = self.objective.loss(found, reference)
+            terms = loss(found)
             for name, term in terms.parts.items():
-                _refuse([(e.id, value) for e, value in zip(own.encoded, term.numerator, strict=True)], name)
+                refuse_not_finite([e.id for e in own.encoded], term.numerator, name)
             sums.add(terms, len(own.encoded))
-        return sums.share(self.runtime, weights, metric_names)
+        return sums.share(self.runtime, weights, metric_names) | statistics
 
     def _stand_ins(self, own: Examples, reference: LogProbs | None) -> LogProbs:
         """Finite numbers for log-probabilities that are not computed yet: the reference's, or a nat a token."""
@@ -146,30 +151,23 @@ class Step:
         kind = head.precise(self.scorer.head.weight.dtype)
         return LogProbs({view: known[view].to(kind, copy=True) for view in self.views}, tokens)
 
-    def _learn(
-        self,
-        live: Sequence[tuple[View, int, Tensor]],
-        found: LogProbs,
-        reference: LogProbs | None,
-        weights: Mapping[str, tuple[float, float]],
-    ) -> None:
-        """Gradients of the loss with respect to a micro-batch's log-probabilities alone; the graph ends here.
 
-        What is not live may be any number: the loss is a sum over examples, and over languages of the prompt where
-        the objective says so, hence its other parts are constants.
-        """
-        total = dict(found.total)
-        for view in {view for view, _, _ in live}:
-            places = [number for own, number, _ in live if own == view]
-            values = torch.stack([value for own, _, value in live if own == view])
-            total[view] = total[view].index_put((torch.tensor(places, device=values.device),), values)
-        terms = self.objective.loss(LogProbs(total, found.tokens), reference)
-        scaled = [weights[name][0] / weights[name][1] * term.numerator.sum() for name, term in terms.parts.items()]
-        torch.stack(scaled).sum().backward()
+def _learn(
+    loss: Callable[[LogProbs], Terms],
+    live: Sequence[tuple[View, int, Tensor]],
+    found: LogProbs,
+    weights: Mapping[str, tuple[float, float]],
+) -> None:
+    """Gradients of the loss with respect to a micro-batch's log-probabilities alone; the graph ends here.
 
-
-def _refuse(values: Sequence[tuple[str, Tensor]], what: str) -> None:
-    finite = torch.stack([value.detach() for _, value in values]).isfinite().tolist() if values else []
-    bad = [name for (name, _), fine in zip(values, finite, strict=True) if not fine]
-    if bad:
-        raise NotFinite(f"{what} is not finite for the examples {', '.join(dict.fromkeys(bad[:5]))}")
+    What is not live may be any number: the loss is a sum over examples, and over languages of the prompt where the
+    objective says so, hence its other parts are constants.
+    """
+    total = dict(found.total)
+    for view in {view for view, _, _ in live}:
+        places = [number for own, number, _ in live if own == view]
+        values = torch.stack([value for own, _, value in live if own == view])
+        total[view] = total[view].index_put((torch.tensor(places, device=values.device),), values)
+    terms = loss(LogProbs(total, found.tokens))
+    scaled = [weights[name][0] / weights[name][1] * term.numerator.sum() for name, term in terms.parts.items()]
+    torch.stack(scaled).sum().backward()

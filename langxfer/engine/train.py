@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from langxfer.engine import batches, checkpoints
-from langxfer.engine.step import Examples, NotFinite, Step
+from langxfer.engine.statistics import NotFinite
+from langxfer.engine.step import Examples, Step
 from langxfer.events import Event, StepFinished, Validated
 from langxfer.recipe import Compute, Training
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langxfer.components import Objective, Terms
-from langxfer.data import View
+from langxfer.data import Side, View
+from langxfer.engine.objectives import loss_of
 from langxfer.testing.contracts import check_component, require
+from langxfer.testing.log_probs import Watched, random_log_probs, random_tokens, some
+from langxfer.testing.statistics import check_statistics, check_use_of_statistics, made_up
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from langxfer.logps import LogProbs
+
+ABSENT = "loss reads view {name}, which is not among its views"
 
 
 def check_objective(objective: Objective) -> None:
@@ -21,7 +26,8 @@ def check_objective(objective: Objective) -> None:
 
     The loss reads its views and no others, ``reference`` when it needs one; it is finite with a finite gradient, also
     at probability 1 and far from the reference; the gradient goes into the policy alone; an example's numbers depend
-    on that example alone; denominators and coefficients depend on token counts alone.
+    on that example alone; denominators and coefficients depend on token counts alone. The same holds for statistics
+    that it declares, and it keeps the promise of ``directions_separate`` if it makes it.
     """
     import torch
 
@@ -32,33 +38,37 @@ def check_objective(objective: Objective) -> None:
         f"views is {views}; expected some of langxfer.data.View",
     )
     generator = torch.Generator().manual_seed(0)
-    tokens = {view: torch.randint(1, 9, (5,), generator=generator).float() for view in views}
-    policy, reference, far = (_random_log_probs(tokens, scale, generator) for scale in (2.0, 2.0, 1e3))
-    _check_reads(objective, policy, reference)
+    tokens = random_tokens(views, 5, generator)
+    policy, reference, far = (random_log_probs(tokens, scale, generator) for scale in (2.0, 2.0, 1e3))
+    checked = _Checked(objective, check_statistics(objective, generator))
+    _check_reads(checked, policy, reference)
+    check_use_of_statistics(objective, checked.statistics, policy, reference if objective.needs_reference else None)
     for scale, size in ((3.0, 5), (1e4, 3), (1e-3, 2), (0.0, 2), (2.0, 1)):
         counts = {view: own[:size] for view, own in tokens.items()}
-        first, second, certain = (_random_log_probs(counts, nats, generator) for nats in (scale, scale, 0.0))
+        first, second, certain = (random_log_probs(counts, nats, generator) for nats in (scale, scale, 0.0))
         for pair in ((first, second), (first, first), (certain, second)):
-            _check_terms(objective, *pair)
-    _check_denominators(objective, policy, far, reference)
-    _check_rows(objective, policy, reference)
+            _check_terms(checked, *pair)
+    _check_denominators(checked, policy, far, reference)
+    _check_rows(checked, policy, reference)
+    if objective.directions_separate:
+        _check_directions(checked, generator)
 
 
-def _random_log_probs(tokens: Mapping[View, Tensor], scale: float, generator: Any) -> LogProbs:
-    import torch
+class _Checked:
+    """An objective whose loss is called with statistics where it has any."""
 
-    from langxfer.logps import LogProbs
+    def __init__(self, objective: Objective, statistics: list[str]):
+        self.objective, self.statistics = objective, statistics
 
-    return LogProbs({v: -scale * n * torch.rand(len(n), generator=generator) for v, n in tokens.items()}, tokens)
+    def loss(self, policy: LogProbs, reference: LogProbs) -> Terms:
+        own = self.objective
+        fixed = reference if own.needs_reference else None
+        terms = loss_of(own, policy, fixed, made_up(self.statistics, 0.5, set()))
+        require(terms.parts, "loss gives no terms")
+        return terms
 
 
-def _loss(objective: Objective, policy: LogProbs, reference: LogProbs) -> Terms:
-    terms = objective.loss(policy, reference if objective.needs_reference else None)
-    require(terms.parts, "loss gives no terms")
-    return terms
-
-
-def _check_terms(objective: Objective, policy: LogProbs, reference: LogProbs) -> None:
+def _check_terms(checked: _Checked, policy: LogProbs, reference: LogProbs) -> None:
     import torch
 
     from langxfer.logps import LogProbs
@@ -67,7 +77,7 @@ def _check_terms(objective: Objective, policy: LogProbs, reference: LogProbs) ->
     fixed = LogProbs(
         {view: total.clone().requires_grad_() for view, total in reference.total.items()}, reference.tokens
     )
-    terms = _loss(objective, own, fixed)
+    terms = checked.loss(own, fixed)
     shape = next(iter(policy.total.values())).shape
     for name, term in terms.parts.items():
         require(math.isfinite(term.coefficient), f"term {name}: its coefficient is {term.coefficient}")
@@ -93,39 +103,22 @@ def _check_terms(objective: Objective, policy: LogProbs, reference: LogProbs) ->
     require(all(total.grad is None for total in fixed.total.values()), "a gradient goes into the reference: detach it")
 
 
-class _Watched(Mapping[View, Any]):
-    """A mapping that remembers what was read."""
-
-    def __init__(self, values: Mapping[View, Any], read: set[View]):
-        self._values, self._read = values, read
-
-    def __getitem__(self, view: View) -> Any:
-        require(view in self._values, f"loss reads view {View(view).value}, which is not among its views")
-        self._read.add(view)
-        return self._values[view]
-
-    def __iter__(self) -> Iterator[View]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-
-def _check_reads(objective: Objective, policy: LogProbs, reference: LogProbs) -> None:
+def _check_reads(checked: _Checked, policy: LogProbs, reference: LogProbs) -> None:
     from langxfer.logps import LogProbs
 
-    read, referred = set[View](), set[View]()
-    tokens = _Watched(policy.tokens, set())
-    _loss(
-        objective, LogProbs(_Watched(policy.total, read), tokens), LogProbs(_Watched(reference.total, referred), tokens)
+    objective, read, referred = checked.objective, set[str](), set[str]()
+    tokens = Watched(policy.tokens, set(), ABSENT)
+    checked.loss(
+        LogProbs(Watched(policy.total, read, ABSENT), tokens),
+        LogProbs(Watched(reference.total, referred, ABSENT), tokens),
     )
     unused = [view.value for view in sorted(objective.views - read)]
     require(not unused, f"views {', '.join(unused)} are computed but never read: leave them out of views")
     require(referred or not objective.needs_reference, "needs_reference is True, but the reference is never read")
 
 
-def _check_denominators(objective: Objective, policy: LogProbs, other: LogProbs, reference: LogProbs) -> None:
-    first, second = _loss(objective, policy, reference), _loss(objective, other, other)
+def _check_denominators(checked: _Checked, policy: LogProbs, other: LogProbs, reference: LogProbs) -> None:
+    first, second = checked.loss(policy, reference), checked.loss(other, other)
     same = "must not depend on log-probabilities: the trainer knows them before any is computed"
     require(first.parts.keys() == second.parts.keys(), f"names of terms {same}")
     require(first.metrics.keys() == second.metrics.keys(), f"names of metrics {same}")
@@ -134,18 +127,11 @@ def _check_denominators(objective: Objective, policy: LogProbs, other: LogProbs,
         require(term.denominator.equal(second.parts[name].denominator), f"term {name}: its denominator {same}")
 
 
-def _check_rows(objective: Objective, policy: LogProbs, reference: LogProbs) -> None:
+def _check_rows(checked: _Checked, policy: LogProbs, reference: LogProbs) -> None:
     import torch
 
-    from langxfer.logps import LogProbs
-
     def columns(rows: list[int]) -> dict[str, Tensor]:
-        def some(values: LogProbs) -> LogProbs:
-            return LogProbs(
-                {v: x[rows] for v, x in values.total.items()}, {v: x[rows] for v, x in values.tokens.items()}
-            )
-
-        terms = _loss(objective, some(policy), some(reference))
+        terms = checked.loss(some(policy, rows), some(reference, rows))
         parts = {
             f"{kind} of term {n}": getattr(t, kind)
             for n, t in terms.parts.items()
@@ -164,3 +150,73 @@ def _check_rows(objective: Objective, policy: LogProbs, reference: LogProbs) -> 
             require(
                 alike, f"{name}: an example's value changes with the other examples of the batch, or with their order"
             )
+
+
+def _check_directions(checked: _Checked, generator: Any) -> None:
+    """A term is f(source prompts) + g(target prompts): neither changes what the other one adds, or its gradient."""
+    for scale in (0.3, 3.0, 30.0):
+        tokens, other_tokens = (random_tokens(sorted(checked.objective.views), 5, generator) for _ in range(2))
+        first = _Values(*(random_log_probs(tokens, scale, generator) for _ in range(2)))
+        second = _Values(*(random_log_probs(other_tokens, scale, generator) for _ in range(2)))
+        for side in Side:
+            mixed, opposite = first.with_prompts(side, second), second.with_prompts(side, first)
+            found = {n: _numerators(checked, values) for n, values in enumerate((first, mixed, opposite, second))}
+            for name, numerator in found[0].items():
+                change, same = numerator - found[1][name], found[2][name] - found[3][name]
+                size = sum(float(own[name].abs().max()) for own in found.values())
+                require(float((change - same).abs().max()) <= 1e-4 * (1 + size), _NOT_SEPARATE.format(name=name))
+            _check_slopes(checked, first, mixed, side)
+
+
+_NOT_SEPARATE = (
+    "directions_separate is True, but term {name} is no sum of a part for source prompts (SS, ST) "
+    "and a part for target prompts (TS, TT)"
+)
+
+
+class _Values:
+    """Policy and reference, which can take the values of one direction from others."""
+
+    def __init__(self, policy: LogProbs, reference: LogProbs):
+        self.policy, self.reference = policy, reference
+
+    def with_prompts(self, side: Side, others: _Values) -> _Values:
+        """These values, but those of views with prompts of ``side`` from ``others``."""
+        from langxfer.logps import LogProbs
+
+        def pick(own: Mapping[Any, Tensor], other: Mapping[Any, Tensor]) -> dict[Any, Tensor]:
+            return {view: (other if view.prompt is side else own)[view] for view in own}
+
+        def mix(own: LogProbs, other: LogProbs) -> LogProbs:
+            return LogProbs(pick(own.total, other.total), pick(own.tokens, other.tokens))
+
+        return _Values(mix(self.policy, others.policy), mix(self.reference, others.reference))
+
+
+def _numerators(checked: _Checked, values: _Values) -> dict[str, Tensor]:
+    terms = checked.loss(values.policy, values.reference)
+    return {name: term.numerator.detach().double() for name, term in terms.parts.items()}
+
+
+def _check_slopes(checked: _Checked, first: _Values, mixed: _Values, changed: Side) -> None:
+    """The gradient of each term into the views of the other direction is the same for both."""
+    import torch
+
+    from langxfer.logps import LogProbs
+
+    def slopes(values: _Values) -> dict[tuple[str, View], Tensor]:
+        own = {view: total.clone().requires_grad_() for view, total in values.policy.total.items()}
+        terms = checked.loss(LogProbs(own, values.policy.tokens), values.reference)
+        kept = [view for view in own if view.prompt is not changed]
+        found: dict[tuple[str, View], Tensor] = {}
+        for name, term in terms.parts.items():
+            if kept and term.numerator.requires_grad:
+                given = torch.autograd.grad(
+                    term.numerator.sum(), [own[view] for view in kept], retain_graph=True, materialize_grads=True
+                )
+                found |= {(name, view): slope for view, slope in zip(kept, given, strict=True)}
+        return found
+
+    before, after = slopes(first), slopes(mixed)
+    for (name, view), slope in before.items():
+        require(torch.allclose(slope, after[name, view], rtol=1e-4, atol=1e-6), _NOT_SEPARATE.format(name=name))

@@ -16,7 +16,7 @@ import pytest
 
 from langxfer.builtin.evaluators.held_out import HeldOut
 from langxfer.builtin.filters import Identical
-from langxfer.builtin.objectives import Clo, Dpo
+from langxfer.builtin.objectives import Clo, Dpo, Kto
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
 from langxfer.components import Objective
 from langxfer.engine import models, plan
@@ -297,3 +297,17 @@ def test_a_retrained_model_in_the_same_folder_is_another_model(tmp_path: Path) -
     second = models.folder_identity(tiny_model(tmp_path, seed=5))
     assert second.weights != first.weights
     assert second.tokenizer == first.tokenizer
+
+
+def test_mismatched_views_are_in_the_key_of_a_reference_that_has_them(folders: dict[str, Path]) -> None:
+    def reference(objective: Objective) -> plan.Stage:
+        stage = plan.build(recipe_of(folders, phase={"objective": objective})).phases[0].reference
+        assert stage is not None
+        return stage
+
+    clo, kto = reference(Clo()), reference(Kto())
+    assert clo.what["views"] == reference(Dpo(preference="ipo")).what["views"] == ["SS", "ST", "TS", "TT"]
+    assert clo.key == reference(Dpo(label_smoothing=0.1)).key
+    assert kto.what == {**clo.what, "views": ["SS", "SS+1", "ST", "TS", "TT", "TT+1"]}
+    assert kto.key == reference(Kto(beta=0.3, desirable_weight=2.0, kl_views=["TT+1", "SS+1"])).key
+    assert kto.key != reference(Kto(kl_views=["SS+1"])).key

@@ -21,7 +21,8 @@ from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer
 from langxfer.engine.layout import Layout
 from langxfer.engine.runtime import Runtime
-from langxfer.engine.step import Examples, NotFinite, Step
+from langxfer.engine.statistics import NotFinite
+from langxfer.engine.step import Examples, Step
 from langxfer.engine.train import parameter_groups, train
 from langxfer.events import Event, StepFinished, Validated
 from langxfer.recipe import Compute, Model, Training

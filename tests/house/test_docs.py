@@ -70,5 +70,17 @@ def test_every_recipe_loads(path: Path) -> None:
 def test_baselines_differ_from_clo_in_title_and_phases_only() -> None:
     catalog = plugins.load()
     clo = load_recipe("clo", catalog).recipe.model_dump(exclude={"title", "phases"})
-    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo"):
+    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo", "ipo", "orpo", "kto", "cpo"):
         assert load_recipe(name, catalog).recipe.model_dump(exclude={"title", "phases"}) == clo, name
+
+
+def test_every_built_in_objective_has_a_page_with_all_its_options() -> None:
+    classes = plugins.load().classes("objective")
+    own = {name: cls for name, cls in classes.items() if cls.__module__.startswith("langxfer.builtin.")}
+    index = (ROOT / "docs" / "objectives" / "README.md").read_text(encoding="utf-8")
+    assert own
+    for name, cls in own.items():
+        text = (ROOT / "docs" / "objectives" / f"{name}.md").read_text(encoding="utf-8")
+        assert f"({name}.md)" in index
+        for field, info in cls.model_fields.items():
+            assert field == "name" or f"`{info.alias or field}`" in text, f"{name}.md: {info.alias or field}"

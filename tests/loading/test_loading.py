@@ -198,13 +198,14 @@ def test_schema_describes_what_is_installed(catalog) -> None:
     json.dumps(described)
     assert described["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     clo = described["$defs"]["Clo"]
-    assert set(clo["properties"]) == {"name", "beta", "lambda", "nll_views", "nll_reduction"}
+    nll, pairs = {"lambda", "nll_views", "nll_reduction"}, {"beta", "preference", "label_smoothing", "ratio_reduction"}
+    assert set(clo["properties"]) == {"name"} | nll | pairs
     assert clo["required"] == ["name"]
     assert clo["additionalProperties"] is False
     assert clo["properties"]["name"]["const"] == "clo"
     assert clo["properties"]["lambda"]["maximum"] == 1
     names, *choices = described["$defs"]["Phase"]["properties"]["objective"]["anyOf"]
-    assert names == {"enum": ["clo", "dpo", "sft"]}
+    assert names == {"enum": ["clo", "cpo", "dpo", "kto", "orpo", "sft"]}
     assert {"$ref": "#/$defs/Clo"} in choices
     translators = described["properties"]["translator"]["anyOf"]
     assert all("echo" not in choice.get("enum", ()) for choice in translators), "echo needs a file"

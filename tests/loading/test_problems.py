@@ -21,16 +21,18 @@ GOLDEN = {
     "unknown option of a component": (
         VALID.replace("lambda", "lamda"),
         'r.yaml:11  phases[0].objective.lamda is not an option of objective "clo" (OWNER).\n'
-        '  Did you mean "lambda"?  Options: beta, lambda, nll_reduction, nll_views.',
+        '  Did you mean "lambda"?  Options: beta, label_smoothing, lambda, nll_reduction, nll_views, preference, '
+        "ratio_reduction.",
     ),
     "an option's Python name": (
         VALID.replace("lambda", "lambda_"),
         'r.yaml:11  phases[0].objective.lambda_ is not an option of objective "clo" (OWNER).\n'
-        '  Did you mean "lambda"?  Options: beta, lambda, nll_reduction, nll_views.',
+        '  Did you mean "lambda"?  Options: beta, label_smoothing, lambda, nll_reduction, nll_views, preference, '
+        "ratio_reduction.",
     ),
     "unknown component": (
         VALID.replace("name: clo", "name: simpo"),
-        'r.yaml:10  objective "simpo" is not installed.  Installed: clo, dpo, sft.',
+        'r.yaml:10  objective "simpo" is not installed.  Installed: clo, cpo, dpo, kto, orpo, sft.',
     ),
     "near component": (
         VALID.replace("selector: full", "selector: ful"),
@@ -38,7 +40,8 @@ GOLDEN = {
     ),
     "no name": (
         VALID.replace("name: clo", "beta: 0.1"),
-        "r.yaml:9  phases[0].objective has no name; expected the name of an objective.  Installed: clo, dpo, sft.",
+        "r.yaml:9  phases[0].objective has no name; expected the name of an objective.  "
+        "Installed: clo, cpo, dpo, kto, orpo, sft.",
     ),
     "no component": (
         VALID.replace("selector: full", "selector: 5"),
@@ -188,7 +191,7 @@ def test_an_unknown_name_tells_what_the_recipe_requires(problems) -> None:
     text = "requires: [langxfer-simpo>=0.1]\n" + VALID
     hint = 'This recipe requires langxfer-simpo>=0.1:  pip install "langxfer-simpo>=0.1"'
     assert problems(text.replace("name: clo", "name: simpo").replace("      lambda: 0.25\n", "")) == [
-        f'r.yaml:11  objective "simpo" is not installed.  Installed: clo, dpo, sft.\n  {hint}'
+        f'r.yaml:11  objective "simpo" is not installed.  Installed: clo, cpo, dpo, kto, orpo, sft.\n  {hint}'
     ]
     assert problems(text) == [f"r.yaml:1  {hint}"]
 
