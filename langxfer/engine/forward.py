@@ -34,6 +34,7 @@ class Scorer:
         autocast: context of the forward pass (bfloat16 or nothing).
         notify: told in a sentence when the layout had to change.
         attention: ``auto``, ``sdpa`` or ``flex``, as in the recipe; a model loaded with ``eager`` attention keeps it.
+        longest: tokens of a prompt with its response at the most, which a sliding window may hold.
 
     Raises:
         Unsupported: the head is of no known kind, or flex is asked for where it cannot be trained.
@@ -46,11 +47,12 @@ class Scorer:
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
         notify: Callable[[str], None] = lambda message: None,
         attention: str = "auto",
+        longest: int | None = None,
     ):
         self.model, self.layout, self.autocast = model, layout, autocast
         self.head = Head(model)
         self.device = next(model.parameters()).device
-        reason = not_plain(model.config.get_text_config())
+        reason = not_plain(model.config.get_text_config(), longest)
         if layout != "padded" and reason:
             self.layout = "padded"
             notify(f"compute.layout: {reason}, so rows are padded and prompts not shared (padded instead of {layout})")
@@ -161,12 +163,19 @@ def token_counts(
     }
 
 
-def not_plain(config: Any) -> str | None:
-    """Why the rows of a model of this configuration cannot be packed, or None when they can."""
+def not_plain(config: Any, longest: int | None = None) -> str | None:
+    """Why the rows of a model of this configuration cannot be packed, or None when they can.
+
+    A sliding window is no window while a prompt with its response, ``longest`` tokens at the most, fits into it.
+    """
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
-    if kinds - {"full_attention"} or (windowed and not getattr(config, "layer_types", None)):
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    slides = "sliding_attention" in kinds or (window and not getattr(config, "layer_types", None))
+    if kinds - {"full_attention", "sliding_attention"}:
         return f"{config.model_type} has attention layers that are not plain full attention"
+    if slides and (window is None or longest is None or longest > window):
+        seen = f"prompts with their responses may have {longest} tokens" if longest else "lengths are not known"
+        return f"{config.model_type} has attention layers that see {window} tokens, and {seen}"
     if getattr(config, "alibi", False) or config.model_type in ("bloom", "mpt"):
         return f"{config.model_type} has position biases (ALiBi) that ignore position ids"
     return None

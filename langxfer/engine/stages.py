@@ -68,9 +68,9 @@ class Work:
 
     def scorer_of(self, network: Any) -> Scorer:
         """A scorer with the recipe's layout, attention and precision."""
-        compute = self.recipe.compute
+        compute, longest = self.recipe.compute, self.recipe.data.max_length
         notify = lambda message: self.emit(Notice(message))  # noqa: E731
-        return Scorer(network, compute.layout, self._autocast, notify, compute.attention)
+        return Scorer(network, compute.layout, self._autocast, notify, compute.attention, longest)
 
     def _autocast(self) -> Any:
         return self.runtime.autocast(self.recipe.model.dtype)

@@ -57,6 +57,7 @@ def network_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., nn.Mod
 
 # Prompts and responses of one token, equal lengths, and very different ones.
 EXAMPLES = made_up([(3, 5, 4, 6), (1, 1, 1, 2), (9, 2, 12, 1), (4, 4, 5, 5)])
+LONGEST = 9 + 12
 
 
 def oracle(network: nn.Module, example: Encoded, view: View) -> Tensor:
@@ -225,8 +226,8 @@ def test_the_first_response_token_is_predicted_by_the_last_prompt_token(
 @pytest.mark.parametrize(
     ("architecture", "config", "reason"),
     [
-        ("mistral", {"sliding_window": 4}, "not plain full attention"),
-        ("gemma2", {"sliding_window": 4, "query_pre_attn_scalar": 8}, "not plain full attention"),
+        ("mistral", {"sliding_window": 4}, "see 4 tokens, and prompts with their responses may have 21 tokens"),
+        ("gemma2", {"sliding_window": 4, "query_pre_attn_scalar": 8}, "see 4 tokens"),
         ("bloom", {}, "ALiBi"),
     ],
 )
@@ -237,7 +238,7 @@ def test_other_attention_falls_back_with_a_notice(
     folder = tiny_model(tmp_path, architecture, **config)
     with weights.quiet():
         network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
-    scorer = Scorer(network, "tree", notify=notices.append)
+    scorer = Scorer(network, "tree", notify=notices.append, longest=LONGEST)
     assert scorer.layout == "padded"
     assert len(notices) == 1
     assert reason in notices[0]
@@ -250,6 +251,22 @@ def test_other_attention_falls_back_with_a_notice(
     assert len(notices) == 1
 
 
+@pytest.mark.parametrize("name", ["mistral", "gemma2"])
+@pytest.mark.parametrize("layout", ["tree", "flat"])
+def test_a_window_that_holds_every_row_is_none(tmp_path: Path, name: str, layout: Layout) -> None:
+    """Mistral and Gemma 2 at the lengths of instruction data: nothing slides, so rows may share prompts."""
+    config = {"sliding_window": LONGEST, **({"query_pre_attn_scalar": 8} if name == "gemma2" else {})}
+    folder = tiny_model(tmp_path, name, **config)
+    network = weights.load_model(Model(source=str(folder)), folder, [], Compute(), torch.device("cpu"))
+    scorer = Scorer(network, layout, longest=LONGEST)
+    assert scorer.layout == layout
+    with torch.no_grad():
+        for (number, view), scores in every_score(scorer).items():
+            torch.testing.assert_close(scores, oracle(network, EXAMPLES[number], view), rtol=1e-5, atol=1e-4)
+    assert Scorer(network, layout, longest=LONGEST + 1).layout == "padded"
+    assert Scorer(network, layout).layout == "padded"
+
+
 def test_which_configurations_share_prompts() -> None:
     of = AutoConfig.for_model
     for name in ("llama", "qwen2", "gpt2", "gemma", "qwen3", "phi3"):
@@ -259,6 +276,8 @@ def test_which_configurations_share_prompts() -> None:
     assert not_plain(of("falcon", alibi=False)) is None
     assert not_plain(of("mpt"))
     assert not_plain(of("phi3", sliding_window=256))
+    assert not_plain(of("phi3", sliding_window=256), 256) is None
+    assert not_plain(of("phi3", sliding_window=256), 257)
 
 
 def test_self_check(network_of: Callable[..., nn.Module]) -> None:
