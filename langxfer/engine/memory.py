@@ -31,6 +31,7 @@ class Decoder:
     heads: int
     gated: bool
     headwise_norms: bool
+    steps: int = 1  # tensors that an activation keeps: transformers writes some as several operations
 
     @classmethod
     def of(cls, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Decoder:
@@ -47,11 +48,12 @@ class Decoder:
             hidden=hidden,
             query=heads * width,
             key_value=first("num_key_value_heads", default=heads) * width,
-            inner=first("intermediate_size", "n_inner", default=4 * hidden),
+            inner=max((max(shape) for name, shape in shapes.items() if "mlp" in name), default=4 * hidden),
             vocabulary=first("vocab_size"),
             heads=heads,
             gated=any("gate" in name for name in shapes),
             headwise_norms=any(".q_norm." in name for name in shapes),
+            steps=4 if first("activation_function", "hidden_act") in ("gelu_new", "gelu_fast") else 1,
         )
 
 
@@ -69,19 +71,24 @@ def kept_per_token(decoder: Decoder, trained: Iterable[str], size: int, recomput
     lowest = 0 if any(not LAYER.search(name) and "embed" in name for name in trained) else lowest
     in_attention = any("attn" in name or "attention" in name for _, name in parts)
     in_mlp = any("mlp" in name for _, name in parts)
+    in_norms = any("norm" in name or ".ln_" in name for _, name in parts)
     layers = decoder.layers - lowest
-    layer = _layer(decoder, in_attention, in_mlp, size)
+    layer = _layer(decoder, in_attention, in_mlp, in_norms, size)
     top = FLOAT * decoder.hidden + size * decoder.hidden
     return (layers * size * decoder.hidden + layer if recompute else layers * layer) + top
 
 
-def _layer(decoder: Decoder, in_attention: bool, in_mlp: bool, size: int) -> int:
+def _layer(decoder: Decoder, in_attention: bool, in_mlp: bool, in_norms: bool, size: int) -> int:
     norms = 2 * (FLOAT * decoder.hidden + FLOAT)
     attention = size * (2 * decoder.query + 2 * decoder.key_value) + FLOAT * decoder.heads
-    attention += FLOAT * (decoder.query + decoder.key_value) if decoder.headwise_norms else 0
+    if decoder.headwise_norms:
+        norms += FLOAT * (decoder.query + decoder.key_value)
+    norms *= 2 if in_norms and decoder.gated else 1  # by root mean square: the normed values too
     attention += size * decoder.hidden if in_attention else 0
-    wide = (2 if decoder.gated else 1) if not in_mlp else (4 if decoder.gated else 2)
-    return norms + attention + size * decoder.inner * wide + (size * decoder.hidden if in_mlp else 0)
+    kept = decoder.steps + (1 if in_mlp else 0)  # the input of the last projection only for its own gradient
+    if decoder.gated:
+        kept = 4 if in_mlp else 2
+    return norms + attention + size * decoder.inner * kept + (size * decoder.hidden if in_mlp else 0)
 
 
 @dataclass(frozen=True)
