@@ -140,8 +140,11 @@ class Outcome:
     gradients: float
 
 
-def hold(plan: Plan) -> Outcome:
-    """Run the contest: references, the search for TRL's micro-batch, the comparison, then the steps in turn."""
+def hold(plan: Plan, opened: Callable[[Job], Process] = Process) -> Outcome:
+    """Run the contest: references, the search for TRL's micro-batch, the comparison, then the steps in turn.
+
+    ``opened`` starts a contender; ``facts``, ``ready`` and ``ask`` of what it gives are used, as a context manager.
+    """
     from contextlib import ExitStack
 
     plan.write()
@@ -149,12 +152,13 @@ def hold(plan: Plan) -> Outcome:
         processes: dict[str, Process] = {}
 
         def start(*jobs: Job) -> None:
-            found = [stack.enter_context(Process(job)) for job in jobs]
+            # They load side by side, which is not timed.
+            found = [stack.enter_context(opened(job)) for job in jobs]
             processes.update({job.kind: process.ready() for job, process in zip(jobs, found, strict=True)})
 
         plan.progress("loading clo, and its references")
         start(replace(plan.job, kind="clo"))  # it writes the references that TRL reads
-        searched = search(plan)
+        searched = search(plan, opened)
         best = int(min(searched, key=lambda candidate: candidate["seconds"])["rows"])
         plan.progress(f"loading the others; TRL's best micro-batch is {best} rows")
         others = [replace(plan.job, kind=kind) for kind in ("sft", "trl_default", "plain")]
@@ -165,14 +169,14 @@ def hold(plan: Plan) -> Outcome:
         return Outcome(steps, {name: processes[name].facts for name in CONTENDERS}, rates, searched, logps, gradients)
 
 
-def search(plan: Plan) -> list[dict[str, float]]:
+def search(plan: Plan, opened: Callable[[Job], Process]) -> list[dict[str, float]]:
     """One step, after one of warm-up, for each micro-batch size of TRL; a single candidate is not tried."""
     if len(plan.micro_batches) == 1:
         return [{"rows": plan.micro_batches[0], "seconds": 0.0}]
     found = []
     for rows in plan.micro_batches:
         job = replace(plan.job, kind="trl_best", batch=plan.search_pairs, micro_batch=rows)
-        with Process(job).ready() as process:
+        with opened(job).ready() as process:
             process.ask("step")
             answer = process.ask("step")
         over = answer["peak"] - process.facts["memory"]["resident"]

@@ -87,7 +87,7 @@ class Channel:
 
 
 class StepMeter:
-    """Seconds and peak memory (bytes) of one step."""
+    """Seconds on the clock, seconds of the process's cores, and memory in bytes: before a step and at its peak."""
 
     def start(self) -> None:
         import torch
@@ -96,11 +96,11 @@ class StepMeter:
 
         self._before = resident()
         self._memory = PeakMemory(torch.device("cpu"))
-        self._began = time.perf_counter()
+        self._began, self._cores = time.perf_counter(), time.process_time()
 
     def stop(self) -> dict[str, float]:
-        seconds = time.perf_counter() - self._began
-        return {"seconds": seconds, "peak": self._memory.read(), "before": self._before}
+        taken = {"seconds": time.perf_counter() - self._began, "cpu_seconds": time.process_time() - self._cores}
+        return {**taken, "peak": self._memory.read(), "before": self._before}
 
 
 def resident() -> int:

@@ -85,7 +85,7 @@ class Ours:
             else:
                 self.save_gradients(request["pairs"], Path(request["path"]))
                 channel.answer()
-            release()
+                release()
 
     def step(self) -> dict[str, float]:
         """One optimizer step on the next batch."""

@@ -108,7 +108,6 @@ class OneStepAtATime(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._channel.answer(**self._meter.stop())
-        release()
         control.should_training_stop = next(self._requests, None) is None  # nothing but steps is asked for by now
 
 
@@ -152,7 +151,7 @@ class Peer:
             else:
                 self.save_gradients(request["pairs"], Path(request["path"]))
                 channel.answer()
-            release()
+                release()
 
     @torch.no_grad()
     def logps(self) -> dict[str, dict[str, list[float]]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from langxfer.data import View
-from tests.benchmarks.job import Channel, Job, release
+from tests.benchmarks.job import Channel, Job
 
 ROWS = 2048  # of the matmuls
 REPEATS = 2
@@ -28,9 +28,9 @@ class Plain:
         return {}
 
     def serve(self, channel: Channel) -> None:
+        answers = {"step": lambda: {"rate": self.matmul_rate()}, "logps": lambda: {"logps": self.logps()}}
         for request in channel.requests():
-            channel.answer(**({"rate": self.matmul_rate()} if request["do"] == "step" else {"logps": self.logps()}))
-            release()
+            channel.answer(**answers[request["do"]]())
 
     @torch.no_grad()
     def logps(self) -> dict[str, dict[str, list[float]]]:

@@ -13,8 +13,8 @@ from tests.benchmarks.floor import Sizes, step_flops, trees_of
 
 MEBIBYTE = 1 << 20
 UNEQUAL = (
-    "TRL's NLL covers the chosen answers of both prompt languages, a mean over tokens of each micro-batch; CLO's covers "
-    "target answers, a mean over tokens of the whole step. Neither costs a forward pass of its own.",
+    "TRL's NLL covers the chosen answers of both prompt languages, a mean over tokens of each micro-batch; CLO's "
+    "covers target answers, a mean over tokens of the whole step. Neither costs a forward pass of its own.",
     "TRL works out entropy, mean logits and token accuracy in every step; there is no option against it.",
     "Without Triton, so on every CPU, TRL's head scores prompts and padding too; there is no option against it.",
     "trl_default has TRL's default loss, sigmoid DPO without NLL, and the schedule linear instead of constant.",

@@ -49,8 +49,8 @@ class Extent:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Extent:
         if options.quick:
-            size = {name: options.pairs or 2 for name in "ab"}
-            return cls(size, options.shrink or 3, options.steps or 1, 1, {"a": (2,), "b": (2,)}, size)
+            size = {"a": options.pairs or 2, "b": options.pairs or 1}
+            return cls(size, options.shrink or 4, options.steps or 1, 1, {"a": (2,), "b": (2,)}, size)
         size = {name: options.pairs or 8 for name in "ab"}
         search = {"a": size["a"], "b": min(2, size["b"])}  # a whole step of B takes TRL minutes
         micro = {name: [rows for rows in (1, 2, 4, 8, 16) if rows <= most] for name, most in (("a", 16), ("b", 4))}
@@ -64,8 +64,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a cut of under three minutes on two cores, same keys")
     parser.add_argument("--only", choices=("a", "b"), help="one data set")
     parser.add_argument("--steps", type=_positive, help="counted steps (default 5; quick: 1)")
-    parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 2)")
-    parser.add_argument("--shrink", type=_positive, help="divide the token ranges of data B (default 1; quick: 3)")
+    parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 2 of A, 1 of B)")
+    parser.add_argument("--shrink", type=_positive, help="divide the token ranges of data B (default 1; quick: 4)")
     parser.add_argument("--threads", type=_positive, default=free_cores(), help="of every contender (default: all)")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with id, en and de texts")
     parser.add_argument("--model", help="a folder in transformers format (default: the model of the quickstart)")
@@ -85,8 +85,14 @@ def model_of(folder: str | None) -> tuple[Model, Path]:
     return model, models.fetch(model)
 
 
-def run(options: argparse.Namespace, progress: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def run(
+    options: argparse.Namespace,
+    progress: Callable[[str], None],
+    opened: Callable[[Job], contest.Process] = contest.Process,
+) -> dict[str, dict[str, Any]]:
     """Hold the contest over the wanted data sets: their summaries by name, ``a`` and ``b``.
+
+    ``opened`` starts a contender; see ``contest.hold``.
 
     Raises:
         DataError: the data is not there, or too small.
@@ -109,7 +115,7 @@ def run(options: argparse.Namespace, progress: Callable[[str], None]) -> dict[st
                 job, used, extent.steps, extent.warmup, extent.micro_batches[name], extent.search_pairs[name], 1,
                 lambda text, name=name: progress(f"{name}: {text}"),
             )  # fmt: skip
-            found[name] = summary(plan, contest.hold(plan), pairs.mean_lengths(examples))
+            found[name] = summary(plan, contest.hold(plan, opened), pairs.mean_lengths(examples))
     return found
 
 
