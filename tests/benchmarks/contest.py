@@ -22,6 +22,7 @@ from tests.benchmarks.job import Job
 ROOT = Path(__file__).parents[2]
 CONTENDERS = ("clo", "sft", "trl_best", "trl_default")
 Answers = dict[str, list[dict[str, float]]]
+COMPILED_WARMUP = 4  # steps; torch.compile begins again when lengths change, until it takes them as variable
 
 
 class ContenderFailed(Exception):
@@ -100,6 +101,7 @@ class Plan:
         steps: counted steps of every contender.
         warmup: steps before them.
         micro_batches: candidates for TRL's best, in preference rows (two to a pair).
+        compiled: try torch.compile with the best of them too.
         search_pairs: pairs of a step while the best of them is looked for.
         gradient_pairs: pairs whose gradients are compared, in one micro-batch of TRL.
         progress: told what is going on.
@@ -110,6 +112,7 @@ class Plan:
     steps: int
     warmup: int
     micro_batches: Sequence[int]
+    compiled: bool
     search_pairs: int
     gradient_pairs: int
     progress: Callable[[str], None]
@@ -127,7 +130,8 @@ class Outcome:
         steps: counted steps by contender: seconds, and bytes before the step and at its peak.
         facts: what contenders said after loading: memory, settings of TRL.
         rates: FLOP/s of the matmul, one of each round.
-        searched: candidates for TRL's best micro-batch, with seconds and bytes.
+        warmup: steps that were not counted before them.
+        searched: candidates for TRL's best configuration, with seconds and bytes.
         logps: largest difference of per-token log-probabilities (nats) between ours and another path, by that path.
         gradients: largest relative difference of a parameter's gradient, ours to TRL's.
     """
@@ -135,7 +139,8 @@ class Outcome:
     steps: Answers
     facts: Mapping[str, dict[str, Any]]
     rates: Sequence[float]
-    searched: Sequence[dict[str, float]]
+    warmup: int
+    searched: Sequence[dict[str, Any]]
     logps: Mapping[str, float]
     gradients: float
 
@@ -159,30 +164,40 @@ def hold(plan: Plan, opened: Callable[[Job], Process] = Process) -> Outcome:
         plan.progress("loading clo, and its references")
         start(replace(plan.job, kind="clo"))  # it writes the references that TRL reads
         searched = search(plan, opened)
-        best = int(min(searched, key=lambda candidate: candidate["seconds"])["rows"])
-        plan.progress(f"loading the others; TRL's best micro-batch is {best} rows")
-        others = [replace(plan.job, kind=kind) for kind in ("sft", "trl_default", "plain")]
-        start(replace(plan.job, kind="trl_best", micro_batch=best), *others)
+        best = min(searched, key=lambda candidate: candidate["seconds"])
+        plan.progress(f"loading the others; TRL's best micro-batch is {best['rows']} rows")
+        trl_best = replace(plan.job, kind="trl_best", micro_batch=best["rows"], compiled=best["compiled"])
+        start(trl_best, *(replace(plan.job, kind=kind) for kind in ("sft", "trl_default", "plain")))
         plan.progress("comparing log-probabilities and gradients")
         logps, gradients = compare(plan, processes)
-        steps, rates = take_turns(plan, processes)
-        return Outcome(steps, {name: processes[name].facts for name in CONTENDERS}, rates, searched, logps, gradients)
+        warmup = COMPILED_WARMUP if best["compiled"] else plan.warmup
+        steps, rates = take_turns(plan, processes, warmup)
+        facts = {name: processes[name].facts for name in CONTENDERS}
+        return Outcome(steps, facts, rates, warmup, searched, logps, gradients)
 
 
-def search(plan: Plan, opened: Callable[[Job], Process]) -> list[dict[str, float]]:
-    """One step, after one of warm-up, for each micro-batch size of TRL; a single candidate is not tried."""
-    if len(plan.micro_batches) == 1:
-        return [{"rows": plan.micro_batches[0], "seconds": 0.0}]
-    found = []
-    for rows in plan.micro_batches:
-        job = replace(plan.job, kind="trl_best", batch=plan.search_pairs, micro_batch=rows)
-        with opened(job).ready() as process:
-            process.ask("step")
-            answer = process.ask("step")
-        over = answer["peak"] - process.facts["memory"]["resident"]
-        plan.progress(f"TRL with {rows} rows at a time, {plan.search_pairs} pairs: {answer['seconds']:.2f} s")
-        found.append({"rows": rows, "seconds": answer["seconds"], "memory_over": over})
+def search(plan: Plan, opened: Callable[[Job], Process]) -> list[dict[str, Any]]:
+    """A step after warm-up for each micro-batch size of TRL, then torch.compile with the best. A lone size is taken."""
+    if len(plan.micro_batches) == 1 and not plan.compiled:
+        return [{"rows": plan.micro_batches[0], "compiled": False, "seconds": 0.0}]
+    found = [try_out(plan, opened, rows, False) for rows in plan.micro_batches]
+    if plan.compiled:
+        best = min(found, key=lambda candidate: candidate["seconds"])
+        found.append(try_out(plan, opened, best["rows"], True))
     return found
+
+
+def try_out(plan: Plan, opened: Callable[[Job], Process], rows: int, compiled: bool) -> dict[str, Any]:
+    """Seconds and bytes over the model's own of a step of TRL with ``rows`` preference rows at a time."""
+    job = replace(plan.job, kind="trl_best", batch=plan.search_pairs, micro_batch=rows, compiled=compiled)
+    with opened(job).ready() as process:
+        for _ in range(COMPILED_WARMUP if compiled else 1):
+            process.ask("step")
+        answer = process.ask("step")
+    over = answer["peak"] - process.facts["memory"]["resident"]
+    way = f"{rows} rows at a time{', compiled' if compiled else ''}"
+    plan.progress(f"TRL with {way}, {plan.search_pairs} pairs a step: {answer['seconds']:.2f} s")
+    return {"rows": rows, "compiled": compiled, "seconds": answer["seconds"], "memory_over": over}
 
 
 def compare(plan: Plan, processes: Mapping[str, Process]) -> tuple[dict[str, float], float]:
@@ -218,17 +233,17 @@ def gradient_difference(ours: Path, theirs: Path) -> float:
     return max(((a[name] - b[name]).norm() / b[name].norm()).item() for name in a)
 
 
-def take_turns(plan: Plan, processes: Mapping[str, Process]) -> tuple[Answers, list[float]]:
+def take_turns(plan: Plan, processes: Mapping[str, Process], warmup: int) -> tuple[Answers, list[float]]:
     """Step 1 of every contender and a matmul, step 2 of every contender and a matmul, …; warm-up is not counted."""
     answers: Answers = {name: [] for name in CONTENDERS}
     rates = []
-    for number in range(plan.warmup + plan.steps):
-        counted = number >= plan.warmup
+    for number in range(warmup + plan.steps):
+        counted = number >= warmup
         for name in CONTENDERS:
             answer = processes[name].ask("step")
             if counted:
                 answers[name].append(answer)
         rates.append(processes["plain"].ask("step")["rate"])
         seconds = "  ".join(f"{name} {answers[name][-1]['seconds']:.2f} s" for name in CONTENDERS if counted)
-        plan.progress(f"step {number + 1 - plan.warmup} of {plan.steps}: {seconds}" if counted else "warmed up")
+        plan.progress(f"step {number + 1 - warmup} of {plan.steps}: {seconds}" if counted else "warmed up")
     return answers, rates

@@ -59,6 +59,7 @@ def summary(plan: Plan, outcome: Outcome, lengths: Mapping[str, float]) -> dict[
         "trl": {name: outcome.facts[name]["settings"] for name in ("trl_best", "trl_default")},
         "trl_micro_batch": outcome.facts["trl_best"]["settings"]["per_device_train_batch_size"],
         "trl_searched": list(outcome.searched),
+        "warmup_steps": outcome.warmup,
         "pairs_per_step": plan.job.batch,
         "threads": plan.job.threads,
         "mean_lengths": dict(lengths),
@@ -72,16 +73,16 @@ def floor_of(plan: Plan, outcome: Outcome) -> dict[str, float]:
     from transformers import AutoConfig
 
     sizes = Sizes.of(AutoConfig.from_pretrained(plan.job.model_folder))
-    flops = median(step_flops(trees_of(batch), sizes) for batch in counted_batches(plan))
+    flops = median(step_flops(trees_of(batch), sizes) for batch in counted_batches(plan, outcome.warmup))
     rate = max(outcome.rates)
     return {"flops": flops, "matmul_flops_per_second": rate, "seconds": flops / rate}
 
 
-def counted_batches(plan: Plan) -> list[list[Encoded]]:
+def counted_batches(plan: Plan, warmup: int) -> list[list[Encoded]]:
     """The examples of every counted step."""
     batch = plan.job.batch
     batches = [list(plan.examples[start : start + batch]) for start in range(0, len(plan.examples), batch)]
-    return [batches[number % len(batches)] for number in range(plan.warmup, plan.warmup + plan.steps)]
+    return [batches[number % len(batches)] for number in range(warmup, warmup + plan.steps)]
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:

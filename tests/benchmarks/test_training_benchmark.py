@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,57 @@ def test_a_contender_answers_until_it_fails_and_then_says_why(
         }
         with pytest.raises(contest.ContenderFailed, match=r"plain ended with exit status 1:(.|\n)*KeyError: 'dance'"):
             process.ask("dance")
+
+
+class Scripted:
+    """A contender whose steps take the scripted seconds; it keeps a diary of who worked."""
+
+    def __init__(self, job: contest.Job, seconds: float, diary: list[str]):
+        self.facts = {"memory": {"resident": 100}}
+        self._kind, self._seconds, self._diary = job.kind, seconds, diary
+
+    def ready(self) -> Scripted:
+        return self
+
+    def ask(self, do: str) -> dict[str, float]:
+        self._diary.append(self._kind)
+        return {"seconds": self._seconds, "peak": 150, "before": 100, "rate": 1e9}
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def plan_of(micro_batches: list[int], compiled: bool) -> contest.Plan:
+    job = contest.Job("clo", "nowhere", {}, "nowhere", 8, 1)
+    return contest.Plan(job, [], 2, 1, micro_batches, compiled, 4, 1, lambda text: None)
+
+
+def test_the_search_tries_every_size_and_compiles_the_best() -> None:
+    seconds = {(1, False): 3.0, (2, False): 2.0, (4, False): 5.0, (2, True): 1.0}
+    diary: list[str] = []
+
+    def opened(job: contest.Job) -> Scripted:
+        assert job.kind == "trl_best" and job.batch == 4
+        return Scripted(job, seconds[job.micro_batch, job.compiled], diary)
+
+    found = contest.search(plan_of([1, 2, 4], True), opened)
+    assert {(one["rows"], one["compiled"]): one["seconds"] for one in found} == seconds
+    assert all(one["memory_over"] == 50 for one in found)
+    assert len(diary) == 3 * 2 + contest.COMPILED_WARMUP + 1
+    assert contest.search(plan_of([2], False), opened) == [{"rows": 2, "compiled": False, "seconds": 0.0}]
+
+
+def test_contenders_take_turns_and_warm_up_first() -> None:
+    diary: list[str] = []
+    plan = plan_of([2], False)
+    kinds = (*contest.CONTENDERS, "plain")
+    processes = {kind: Scripted(replace(plan.job, kind=kind), 1.0, diary) for kind in kinds}
+    answers, rates = contest.take_turns(plan, processes, 1)
+    assert diary == [*kinds] * 3
+    assert {kind: len(own) for kind, own in answers.items()} == dict.fromkeys(contest.CONTENDERS, 2)
+    assert len(rates) == 3
 
 
 @pytest.mark.skipif(

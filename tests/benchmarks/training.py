@@ -66,6 +66,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=_positive, help="counted steps (default 5; quick: 1)")
     parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 2 of A, 1 of B)")
     parser.add_argument("--shrink", type=_positive, help="divide the token ranges of data B (default 1; quick: 4)")
+    parser.add_argument("--compile", action="store_true", help="try torch.compile for TRL too (minutes of compilation)")
     parser.add_argument("--threads", type=_positive, default=free_cores(), help="of every contender (default: all)")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with id, en and de texts")
     parser.add_argument("--model", help="a folder in transformers format (default: the model of the quickstart)")
@@ -112,7 +113,8 @@ def run(
             used: list[Encoded] = examples[: batch * batches]
             job = Job("clo", f"{work}/{name}", model.model_dump(mode="json"), str(folder), batch, options.threads)
             plan = contest.Plan(
-                job, used, extent.steps, extent.warmup, extent.micro_batches[name], extent.search_pairs[name], 1,
+                job, used, extent.steps, extent.warmup, extent.micro_batches[name],
+                options.compile, extent.search_pairs[name], 1,
                 lambda text, name=name: progress(f"{name}: {text}"),
             )  # fmt: skip
             found[name] = summary(plan, contest.hold(plan, opened), pairs.mean_lengths(examples))
