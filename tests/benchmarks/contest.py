@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -146,34 +147,31 @@ class Outcome:
 
 
 def hold(plan: Plan, opened: Callable[[Job], Process] = Process) -> Outcome:
-    """Run the contest: references, the search for TRL's micro-batch, the comparison, then the steps in turn.
+    """Run the contest: references and the comparison, the search for TRL's micro-batch, then the steps in turn.
 
     ``opened`` starts a contender; ``facts``, ``ready`` and ``ask`` of what it gives are used, as a context manager.
     """
-    from contextlib import ExitStack
-
     plan.write()
-    with ExitStack() as stack:
-        processes: dict[str, Process] = {}
-
-        def start(*jobs: Job) -> None:
-            # They load side by side, which is not timed.
-            found = [stack.enter_context(opened(job)) for job in jobs]
-            processes.update({job.kind: process.ready() for job, process in zip(jobs, found, strict=True)})
-
-        plan.progress("loading clo, and its references")
-        start(replace(plan.job, kind="clo"))  # it writes the references that TRL reads
-        searched = search(plan, opened)
-        best = min(searched, key=lambda candidate: candidate["seconds"])
-        plan.progress(f"loading the others; TRL's best micro-batch is {best['rows']} rows")
-        trl_best = replace(plan.job, kind="trl_best", micro_batch=best["rows"], compiled=best["compiled"])
-        start(trl_best, *(replace(plan.job, kind=kind) for kind in ("sft", "trl_default", "plain")))
-        plan.progress("comparing log-probabilities and gradients")
-        logps, gradients = compare(plan, processes)
-        warmup = COMPILED_WARMUP if best["compiled"] else plan.warmup
+    plan.progress("making references; comparing log-probabilities and gradients")
+    logps, gradients = compare(plan, opened)
+    searched = search(plan, opened)
+    best = min(searched, key=lambda candidate: candidate["seconds"])
+    warmup = COMPILED_WARMUP if best["compiled"] else plan.warmup
+    jobs = {kind: replace(plan.job, kind=kind) for kind in (*CONTENDERS, "plain")}
+    jobs["trl_best"] = replace(jobs["trl_best"], micro_batch=best["rows"], compiled=best["compiled"])
+    plan.progress(f"loading; TRL's best micro-batch is {best['rows']} rows")
+    with started(jobs.values(), opened) as processes:
         steps, rates = take_turns(plan, processes, warmup)
         facts = {name: processes[name].facts for name in CONTENDERS}
-        return Outcome(steps, facts, rates, warmup, searched, logps, gradients)
+    return Outcome(steps, facts, rates, warmup, searched, logps, gradients)
+
+
+@contextmanager
+def started(jobs: Iterable[Job], opened: Callable[[Job], Process]) -> Iterator[dict[str, Process]]:
+    """The jobs' processes by kind, loaded side by side, which is not timed."""
+    with ExitStack() as stack:
+        found = {job.kind: stack.enter_context(opened(job)) for job in jobs}
+        yield {kind: process.ready() for kind, process in found.items()}
 
 
 def search(plan: Plan, opened: Callable[[Job], Process]) -> list[dict[str, Any]]:
@@ -200,17 +198,24 @@ def try_out(plan: Plan, opened: Callable[[Job], Process], rows: int, compiled: b
     return {"rows": rows, "compiled": compiled, "seconds": answer["seconds"], "memory_over": over}
 
 
-def compare(plan: Plan, processes: Mapping[str, Process]) -> tuple[dict[str, float], float]:
-    """Before the first step: per-token log-probabilities of the first batch, and gradients of a loss that both have."""
-    ours = processes["clo"].ask("logps")["logps"]
-    logps = {
-        name: largest_difference(ours, processes[other].ask("logps")["logps"])
-        for name, other in (("trl", "trl_best"), ("one_by_one", "plain"))
+def compare(plan: Plan, opened: Callable[[Job], Process]) -> tuple[dict[str, float], float]:
+    """Per-token log-probabilities of the first batch, and gradients of a loss that both sides have, before any step.
+
+    The processes end with it, so that nothing of it is in the memory of those whose steps are measured.
+    """
+    jobs = {kind: replace(plan.job, kind=kind) for kind in ("clo", "trl_best", "plain")}
+    logps, paths = {}, {}
+    for kind, job in jobs.items():  # clo first: it makes the references that TRL reads
+        with opened(job).ready() as process:
+            logps[kind] = process.ask("logps")["logps"]
+            if kind != "plain":
+                paths[kind] = Path(job.folder) / f"gradients-{kind}.safetensors"
+                process.ask("gradients", pairs=plan.gradient_pairs, path=str(paths[kind]))
+    differences = {
+        name: largest_difference(logps["clo"], logps[kind])
+        for name, kind in (("trl", "trl_best"), ("one_by_one", "plain"))
     }
-    paths = {kind: Path(plan.job.folder) / f"gradients-{kind}.safetensors" for kind in ("clo", "trl_best")}
-    for kind, path in paths.items():
-        processes[kind].ask("gradients", pairs=plan.gradient_pairs, path=str(path))
-    return logps, gradient_difference(paths["clo"], paths["trl_best"])
+    return differences, gradient_difference(paths["clo"], paths["trl_best"])
 
 
 def largest_difference(ours: dict[str, dict[str, list[float]]], theirs: dict[str, dict[str, list[float]]]) -> float:

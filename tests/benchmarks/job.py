@@ -18,7 +18,6 @@ from langxfer.data import View
 from langxfer.engine import encode
 from langxfer.engine.encode import Encoded
 
-REFERENCES = "references.json"
 Totals = dict[str, dict[View, float]]  # example id -> view -> nats
 
 
@@ -28,7 +27,7 @@ class Job:
 
     Attributes:
         kind: ``clo``, ``sft``, ``trl_best``, ``trl_default`` or ``plain``.
-        folder: of the data set: ``examples.safetensors``, and ``references.json`` once ``clo`` wrote it.
+        folder: of the data set: ``examples.safetensors``, and ``references`` once the first ``clo`` made them.
         model: a ``langxfer.recipe.Model``, as JSON values.
         model_folder: the model in transformers format.
         batch: pairs of one optimizer step.
@@ -57,13 +56,9 @@ class Job:
         examples = self.examples()
         return [examples[start : start + self.batch] for start in range(0, len(examples), self.batch)]
 
-    def write_references(self, totals: Totals) -> None:
-        (Path(self.folder) / REFERENCES).write_text(json.dumps(totals))
-
-    def references(self) -> Totals:
-        """Reference log-probabilities of responses, summed over tokens, in nats."""
-        found = json.loads((Path(self.folder) / REFERENCES).read_text())
-        return {name: {View(view): total for view, total in own.items()} for name, own in found.items()}
+    def references(self) -> Path:
+        """Where the first ``clo`` process of the data set puts reference log-probabilities; the others read them."""
+        return Path(self.folder) / "references"
 
 
 class Channel:

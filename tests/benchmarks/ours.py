@@ -36,16 +36,17 @@ def load_policy(job: Job) -> tuple[nn.Module, dict[str, nn.Parameter], dict[str,
 def engine_of(network: nn.Module, job: Job) -> tuple[Scorer, Gradients]:
     """The engine's scorer, and (examples, objective) -> loss that leaves gradients: all that touches the engine.
 
-    The references of all examples are made here where the objective of the job needs any.
+    The references of all examples are made here by the first process that needs them.
     """
     compute = Compute(device="cpu", threads=job.threads)
     scorer = Scorer(network, compute.layout)
     budget = compute.tokens_per_micro_batch
-    examples, references = job.examples(), None
+    references = None
     if job.kind == "clo":
-        scores = reference.score_part(scorer, examples, list(View), budget)
-        references = {e.id: {view: scores[view][i] for view in View} for i, e in enumerate(examples)}
-        job.write_references({name: {v: t.sum().item() for v, t in own.items()} for name, own in references.items()})
+        if not job.references().exists():
+            job.references().mkdir()
+            reference.write_parts(job.references(), scorer, job.examples(), list(View), budget)
+        references = reference.read(job.references(), job.examples(), list(View))
     runtime = Runtime(compute)
 
     def gradients(batch: Sequence[Encoded], objective: Objective) -> float:

@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
+from langxfer.data import View
+from langxfer.engine import reference
 from langxfer.engine.encode import Encoded
 from langxfer.recipe import Training
 from tests.benchmarks.job import Channel, Job, StepMeter, Totals, release, view_pairs
@@ -28,6 +30,12 @@ LAMBDA = 0.5  # of CLO's default; its preference is a sum over two prompt langua
 ONE_ROW = [{"prompt": "a", "chosen": "b", "rejected": "c"}]  # replaced by the token ids before training
 
 Row = dict[str, Any]
+
+
+def totals(job: Job) -> Totals:
+    """Reference log-probabilities of the job's responses, summed over tokens."""
+    found = reference.read(job.references(), job.examples(), list(View))
+    return {name: {view: scores.sum().item() for view, scores in own.items()} for name, own in found.items()}
 
 
 def rows_of(examples: Sequence[Encoded], references: Totals | None) -> list[Row]:
@@ -117,7 +125,7 @@ class Peer:
     def __init__(self, job: Job):
         datasets.disable_progress_bars()
         self._network, self._parameters, self._memory = load_policy(job)
-        self._references = job.references() if job.kind == "trl_best" else None
+        self._references = totals(job) if job.kind == "trl_best" else None
         self._first = job.batches()[0]
         self._folder = tempfile.TemporaryDirectory()
         self._config = config(job, self._folder.name)
