@@ -49,7 +49,7 @@ class Extent:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Extent:
         if options.quick:
-            size = {"a": options.pairs or 2, "b": options.pairs or 1}
+            size = {name: options.pairs or 1 for name in "ab"}
             return cls(size, options.shrink or 4, options.steps or 1, 1, {"a": (2,), "b": (2,)}, size)
         size = {name: options.pairs or 8 for name in "ab"}
         search = {"a": size["a"], "b": min(2, size["b"])}  # a whole step of B takes TRL minutes
@@ -64,7 +64,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a cut of under three minutes on two cores, same keys")
     parser.add_argument("--only", choices=("a", "b"), help="one data set")
     parser.add_argument("--steps", type=_positive, help="counted steps (default 5; quick: 1)")
-    parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 2 of A, 1 of B)")
+    parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 1)")
     parser.add_argument("--shrink", type=_positive, help="divide the token ranges of data B (default 1; quick: 4)")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for TRL too (minutes of compilation)")
     parser.add_argument("--threads", type=_positive, default=free_cores(), help="of every contender (default: all)")
