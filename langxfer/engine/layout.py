@@ -31,16 +31,21 @@ class Branch:
     view: AnyView
     ids: list[int]
 
+    @property
+    def fed(self) -> list[int]:
+        """What the model reads of it: all but the last token, which predicts nothing."""
+        return self.ids[:-1]
+
 
 @dataclass(frozen=True)
 class Row:
-    """A prompt and the responses that follow it."""
+    """A prompt and the responses that follow it; its length is in tokens that the model reads."""
 
     prompt: list[int]
     branches: tuple[Branch, ...]
 
     def __len__(self) -> int:
-        return len(self.prompt) + sum(len(branch.ids) for branch in self.branches)
+        return len(self.prompt) + sum(len(branch.fed) for branch in self.branches)
 
 
 @dataclass(frozen=True)
@@ -154,9 +159,9 @@ def collate(rows: Sequence[Row], layout: Layout, device: torch.device | str = "c
         positions += range(len(row.prompt))
         for branch in row.branches:
             # The first token of every branch is predicted by the last token of the prompt.
-            scored += [ends[1] - 1, *range(len(ids), len(ids) + len(branch.ids) - 1)][: len(branch.ids)]
-            ids += branch.ids
-            positions += range(len(row.prompt), len(row.prompt) + len(branch.ids))
+            scored += [ends[1] - 1, *range(len(ids), len(ids) + len(branch.fed))][: len(branch.ids)]
+            ids += branch.fed
+            positions += range(len(row.prompt), len(row.prompt) + len(branch.fed))
             targets += branch.ids
             ends.append(len(ids))
         bounds.append(tuple(ends))

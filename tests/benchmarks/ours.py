@@ -14,10 +14,12 @@ from langxfer.builtin.selectors import AttentionSelector
 from langxfer.components import Objective
 from langxfer.data import View
 from langxfer.engine import reference, weights
+from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer
 from langxfer.engine.runtime import Runtime
-from langxfer.engine.train import Examples, Step, parameter_groups
+from langxfer.engine.step import Examples, Step
+from langxfer.engine.train import parameter_groups, room_for_gradients
 from langxfer.recipe import Compute, Model, Training
 from tests.benchmarks.job import Channel, Job, StepMeter, own_memory, release
 
@@ -40,7 +42,7 @@ def engine_of(network: nn.Module, job: Job) -> tuple[Scorer, Gradients]:
     """
     compute = Compute(device="cpu", threads=job.threads)
     scorer = Scorer(network, compute.layout)
-    budget = compute.tokens_per_micro_batch
+    budget = tokens_per_micro_batch(compute, network)
     references = None
     if job.kind == "clo":
         if not job.references().exists():
@@ -70,6 +72,7 @@ class Ours:
             betas=(training.beta1, training.beta2),
             eps=training.epsilon,
         )
+        room_for_gradients(list(self._parameters.values()))
         self._max_norm = training.max_grad_norm or float("inf")
         self._meter, self._steps = StepMeter(), 0
         release()
@@ -95,7 +98,7 @@ class Ours:
         loss = self._gradients(batch, self._objective)
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._max_norm)
         self._optimizer.step()
-        self._optimizer.zero_grad()
+        self._optimizer.zero_grad(set_to_none=False)
         self._steps += 1
         return {**self._meter.stop(), "loss": loss}
 
@@ -104,7 +107,7 @@ class Ours:
         found: dict[str, dict[str, list[float]]] = {}
         with torch.no_grad():
             for example in self._batches[0]:
-                scores = self._scorer.score([example], list(View))
+                scores = self._scorer.score(self._scorer.units([example], list(View)))
                 found[example.id] = {view.value: values.tolist() for _, view, values in scores}
         return found
 
@@ -115,4 +118,4 @@ class Ours:
         self._gradients(self._batches[0][:pairs], PLAIN_LOSS)
         own: dict[str, Tensor] = {name: value.grad for name, value in self._parameters.items()}
         save_file(own, path)
-        self._optimizer.zero_grad()
+        self._optimizer.zero_grad(set_to_none=False)

@@ -76,7 +76,7 @@ def test_micro_batches_of_eight_four_and_one(
         whole = gradient(Step(scorer, objective, runtime, 10**6), examples)
         most = sum(unit.tokens for unit in scorer.units(examples.encoded, views))
         counts = {1}
-        for share in (2, 3, 8, 16):
+        for share in (2, 3, 4, 6, 8, 16):
             budget = -(-most // share)
             groups = list(scorer.micro_batches(examples.encoded, views, budget))
             counts.add(len(groups))
