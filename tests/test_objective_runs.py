@@ -72,6 +72,28 @@ def test_it_trains(folder: Path, fake_plugin: Path, objective: str, first: float
         assert all(abs(row["kl"]) > 1e-3 for row in steps[3:])
 
 
+def test_sft_then_dpo_starts_from_the_sft_model(folder: Path, fake_plugin: Path) -> None:
+    """The reference of the second phase is the result of the first, not the base model."""
+    text = (folder / "tiny.yaml").read_text()
+    head, _, tail = text.partition("phases:\n")
+    training = "{learning_rate: 0.03, batch_size: 4, epochs: 2}"
+    phases = [f"  - {{objective: {name}, selector: attention, training: {training}}}\n" for name in ("sft", "dpo")]
+    tail = tail[tail.index("evaluators:") :]
+    (folder / "two.yaml").write_text(head + "phases:\n" + "".join(phases) + tail)
+    loaded = langxfer.load_recipe(str(folder / "two.yaml"), langxfer.load_plugins([fake_plugin]), ["evaluators=[]"])
+    result = langxfer.run(loaded.recipe, runs=folder / "runs")
+    steps, _ = rows(result)
+    sft, dpo = ([row for row in steps if row["phase"] == number] for number in (0, 1))
+    assert sft[-1]["loss"] < sft[0]["loss"] - 0.3  # the first phase went somewhere
+    assert dpo[0]["loss"] == dpo[0]["preference"] == pytest.approx(math.log(2), abs=1e-6)
+    assert dpo[-1]["loss"] < math.log(2) - 0.01
+    made = {outcome.stage.label: outcome for outcome in result.outcomes}
+    assert made["reference[1]"].stage.what["model"] == made["train[0] sft"].stage.key
+    base = run(folder, fake_plugin, "dpo", "phases[0].training={learning_rate: 0.03, batch_size: 4, epochs: 2}")
+    started, _ = rows(base)
+    assert started[1]["loss"] != pytest.approx(dpo[1]["loss"], abs=1e-4)
+
+
 def test_clo_and_dpo_share_a_reference_that_kto_cannot_use(folder: Path, fake_plugin: Path) -> None:
     def made(objective: str) -> dict[str, bool]:
         return {outcome.stage.name: outcome.made for outcome in run(folder, fake_plugin, objective).outcomes}
