@@ -180,7 +180,7 @@ def make_train(
     referenced: Artifact | None,
     trained: Sequence[Path],
 ) -> Facts:
-    """One training phase: ``trained.safetensors`` (the selected parameters alone) and ``metrics.jsonl``."""
+    """One training phase: ``trained.safetensors`` (what it changed), ``metrics.jsonl``, ``adapter/`` if any."""
     recipe, runtime = work.recipe, work.runtime
     objective, training = phase.phase.objective, phase.phase.training
     sets = [load_encoded(encoded, name) for name in ("train", "validation")]
@@ -189,19 +189,20 @@ def make_train(
     network = weights.load_model(
         recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
-    parameters = weights.trainable(network, phase.phase.selector)
+    parameters = weights.trainable(network, phase.phase.selector, training.seed)
     notify = lambda message: work.emit(Notice(message))  # noqa: E731
     scorer = Scorer(network, recipe.compute.layout, work._autocast, notify)
     scorer.self_check(sets[0][0])
     if recipe.compute.activation_checkpointing:
         weights.recompute_activations(network)
-    if training.dropout or recipe.compute.activation_checkpointing:
+    if training.dropout or recipe.compute.activation_checkpointing or weights.drops_out(network):
         network.train()
     step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch)
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
-        weights.save_trained(parameters, folder / weights.TRAINED)
+        result = phase.phase.selector.finished(network, parameters, folder / weights.ADAPTER)
+        weights.save_trained(result, folder / weights.TRAINED)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     return {**facts, "trained_parameters": len(parameters), "trained_share": share}
 
