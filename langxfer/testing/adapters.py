@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_adapting(selector: Selector) -> None:
-    """On a tiny Llama of two layers: nothing changes at the start, the seed alone decides, the result is a plain model."""
+    """On a tiny Llama of two layers: no change at the start, the seed decides, the result is a plain model."""
     with tempfile.TemporaryDirectory() as place:
         _check_start(selector, tiny_model(Path(place) / "model"))
         _check_result(selector, Path(place) / "model", Path(place) / "adapter")
