@@ -24,10 +24,10 @@ class LayeredSelector(Selector):
     @classmethod
     def _ordered(cls, ranges: tuple[tuple[int, int], ...] | None) -> tuple[tuple[int, int], ...] | None:
         if ranges is not None and not ranges:
-            raise ValueError("layers is empty, so nothing would be trained. Leave it out for all layers")
+            raise ValueError("an empty list holds no layer, so nothing would be trained. Leave it out for all layers")
         for first, last in ranges or ():
             if first > last and (first < 0) == (last < 0):
-                raise ValueError(f"layers: in [{first}, {last}] the first layer comes after the last")
+                raise ValueError(f"in [{first}, {last}] the first layer comes after the last")
         return ranges
 
     def within(self, names: Iterable[str]) -> Callable[[str], bool]:
