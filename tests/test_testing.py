@@ -224,13 +224,13 @@ class Adds(Selector):
         return {**shapes, **{name.replace("weight", "bias"): (width or shape[0],) for name, shape in own.items()}}
 
     def adapt(self, network: torch.nn.Module, seed: int) -> None:
-        generator = None if self.fault in ("draws", "moves") else torch.Generator().manual_seed(seed)
         state = torch.get_rng_state()
         for name, module in network.named_modules():
             if name.endswith("down_proj"):
-                drawn = torch.randn(module.weight.shape[0], generator=generator)
-                module.bias = torch.nn.Parameter(drawn if self.fault in ("draws", "moves", "shifts") else 0 * drawn)
-        if self.fault == "draws":
+                drawn = torch.randn(module.weight.shape[0])
+                module.bias = torch.nn.Parameter(drawn if self.fault == "shifts" else 0 * drawn)
+                module.spare = torch.nn.Parameter(drawn) if self.fault == "draws" else None
+        if self.fault != "moves":
             torch.set_rng_state(state)
 
     def finished(self, network: Any, parameters: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
@@ -246,7 +246,7 @@ class Adds(Selector):
     [
         ("moves", "moves torch's own random generator"),
         ("shifts", "changes the model's outputs"),
-        ("draws", "changes the model's outputs"),
+        ("draws", "other parameters when it is asked again with the same seed"),
         ("told", "adapted tells other parameters than adapt makes"),
         ("keeps", "down_proj.bias, which the plain model does not have"),
         ("", "a model with other outputs"),

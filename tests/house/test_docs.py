@@ -70,5 +70,5 @@ def test_every_recipe_loads(path: Path) -> None:
 def test_baselines_differ_from_clo_in_title_and_phases_only() -> None:
     catalog = plugins.load()
     clo = load_recipe("clo", catalog).recipe.model_dump(exclude={"title", "phases"})
-    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo"):
+    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo", "clo-lora"):
         assert load_recipe(name, catalog).recipe.model_dump(exclude={"title", "phases"}) == clo, name
