@@ -1,13 +1,14 @@
 """The one registry of languages: a BCP-47 tag, and what models, benchmarks and the identifier call it.
 
 Sources: the 100 language tokens of M2M100 (arXiv 2010.11125), the codes of FLORES-200 that NLLB and
-BELEBELE share (arXiv 2207.04672, 2308.16884), the folders of MMMLU, the labels of py3langid's model.
+BELEBELE share (arXiv 2207.04672, 2308.16884), the folders of MMMLU, the labels of py3langid's model,
+the classes of resources of Joshi et al. (arXiv 2004.09095).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -28,6 +29,7 @@ class Language:
         m2m100: language code inside M2M100's ``__xx__`` token.
         nllb: FLORES-200 code, which is also NLLB's token and BELEBELE's configuration.
         mmmlu: configuration of MMMLU.
+        resources: class of Joshi et al. 2020, by labelled and unlabelled data: 0 (the left-behinds) to 5 (the winners).
     """
 
     tag: str
@@ -38,6 +40,12 @@ class Language:
     m2m100: str | None
     nllb: str | None
     mmmlu: str | None = None
+    resources: int | None = None
+
+    @property
+    def low_resource(self) -> bool:
+        """Class 2 or lower, as the CLO paper counts: Swahili and Yoruba (2) are low, Indonesian (3), Korean (4) not."""
+        return self.resources is not None and self.resources <= 2
 
 
 _ROWS = (
@@ -169,7 +177,22 @@ _ROWS = (
     Language("yue", "Cantonese", "粵語", "Hant", ("yue",), None, "yue_Hant"),
 )
 
-LANGUAGES: Mapping[str, Language] = MappingProxyType({row.tag: row for row in _ROWS})
+# Joshi et al. 2020 (arXiv 2004.09095), its list of languages by class. Without a class are those that it lacks
+# and those where its one name leaves doubt (Norwegian, Kurdish, Fulah, Pashto, Sotho, Nyanja, Cantonese).
+_RESOURCES = {
+    5: "ar de en es fr ja zh zh-Hant",
+    4: "ca cs eu fa fi hi hr hu it ko nl pl pt ru sr sv tr vi",
+    3: "af be bg bn bs ceb da el et gl he id ka kk lt lv ms ro sk sl ta th tl uk ur uz",
+    2: "am ga ha ht is lo mr mt pa sw ti tn wo xh yo zu",
+    1: "as ast az ba br cy eo fo fy gd gu hy ig ilo jv km kn ky lb lg ln mg mi mk ml mn my ne oc om or rw sd sn so "
+    "sq ss su te tg tk tt ug yi",
+    0: "si",
+}
+_CLASS = {tag: number for number, tags in _RESOURCES.items() for tag in tags.split()}
+
+LANGUAGES: Mapping[str, Language] = MappingProxyType(
+    {row.tag: replace(row, resources=_CLASS.get(row.tag)) for row in _ROWS}
+)
 
 
 def language(tag: str) -> Language:

@@ -128,6 +128,39 @@ def test_check_language_is_the_same_for_pydantic() -> None:
     assert str(as_recipe.value) == str(as_value.value)
 
 
+@pytest.mark.parametrize(
+    ("tag", "resources"),
+    [
+        ("en", 5),
+        ("zh", 5),
+        ("zh-Hant", 5),
+        ("de", 5),
+        ("ko", 4),
+        ("id", 3),
+        ("sw", 2),
+        ("yo", 2),
+        ("ig", 1),
+        ("no", None),
+    ],
+)
+def test_classes_of_resources(tag: str, resources: int | None) -> None:
+    row = language(tag)
+    assert row.resources == resources
+    assert row.low_resource == (resources is not None and resources < 3)
+
+
+def test_the_resource_levels_of_the_paper_s_languages_are_the_paper_s() -> None:
+    """CLO, arXiv 2505.14297: two high-resource, two medium-resource and two low-resource languages."""
+    assert [tag for tag in ("zh", "de", "ko", "id", "sw", "yo") if language(tag).low_resource] == ["sw", "yo"]
+
+
+def test_as_many_languages_as_the_classification_counts() -> None:
+    """Joshi et al. 2020, table 1: 7 in class 5, 18 in class 4, 28 in class 3 (of which Latin and Egyptian Arabic are
+    not in the registry). Traditional Chinese is Mandarin too."""
+    counts = {n: sum(row.resources == n for row in LANGUAGES.values()) for n in (5, 4, 3)}
+    assert counts == {5: 7 + 1, 4: 18, 3: 28 - 2}
+
+
 def test_the_registry_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         LANGUAGES["xx"] = Language("xx", "X", "X", "Latn", (), None, None)  # type: ignore[index]

@@ -109,6 +109,54 @@ def test_check_selector() -> None:
             check_selector(Picks(fault=fault))
 
 
+class Adds(Selector):
+    """Adds a bias, zero at the start, to the down projections of a Llama; wrong in one way each."""
+
+    name: Literal["adds"] = "adds"
+    fault: str = ""
+
+    def select(self, shapes: Mapping[str, tuple[int, ...]]) -> frozenset[str]:
+        return frozenset(name for name in shapes if name.endswith("down_proj.bias"))
+
+    def adapted(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        width = {"told": 3}.get(self.fault)
+        own = {name: shape for name, shape in shapes.items() if name.endswith("down_proj.weight")}
+        return {**shapes, **{name.replace("weight", "bias"): (width or shape[0],) for name, shape in own.items()}}
+
+    def adapt(self, network: torch.nn.Module, seed: int) -> None:
+        state = torch.get_rng_state()
+        for name, module in network.named_modules():
+            if name.endswith("down_proj"):
+                drawn = torch.randn(module.weight.shape[0])
+                module.bias = torch.nn.Parameter(drawn if self.fault == "shifts" else 0 * drawn)
+                module.spare = torch.nn.Parameter(drawn) if self.fault == "draws" else None
+        if self.fault != "moves":
+            torch.set_rng_state(state)
+
+    def finished(self, network: Any, parameters: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        if self.fault == "keeps":
+            return parameters
+        weights = {name.replace("bias", "weight"): name for name in parameters}
+        own = dict(network.named_parameters())
+        return {weight: own[weight] for weight in weights}  # a bias cannot be merged into a matrix
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("moves", "moves torch's own random generator"),
+        ("shifts", "changes the model's outputs"),
+        ("draws", "other parameters when it is asked again with the same seed"),
+        ("told", "adapted tells other parameters than adapt makes"),
+        ("keeps", "down_proj.bias, which the plain model does not have"),
+        ("", "a model with other outputs"),
+    ],
+)
+def test_faults_of_selectors_that_add_parameters(fault: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_selector(Adds(fault=fault))
+
+
 class Judges(Filter):
     name: Literal["judges"] = "judges"
     fault: str = ""

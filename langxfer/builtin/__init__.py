@@ -38,9 +38,10 @@ def register_objectives() -> list[type[Objective]]:
 
 @hookimpl
 def register_selectors() -> list[type[Selector]]:
-    from langxfer.builtin.selectors import AttentionSelector, FullSelector
+    from langxfer.builtin.lora import LoraSelector
+    from langxfer.builtin.selectors import AttentionSelector, FullSelector, PatternSelector
 
-    return [AttentionSelector, FullSelector]
+    return [AttentionSelector, FullSelector, PatternSelector, LoraSelector]
 
 
 @hookimpl

@@ -149,6 +149,7 @@ def check(
         _print_json([asdict(finding) for finding in findings])
     else:
         marks = {"ok": "[green]ok     [/]", "problem": "[red]problem[/]", "unknown": "[yellow]later  [/]"}
+        marks["warning"] = "[yellow]warning[/]"
         for finding in findings:
             out.print(
                 f"{marks[finding.verdict]}  {finding.subject:<10}  {escape(finding.text)}",

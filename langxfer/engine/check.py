@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from langxfer.engine import models, plan, sources
-from langxfer.engine.selection import chosen
+from langxfer.engine.selection import advice, chosen
 from langxfer.engine.store import Store
 from langxfer.engine.template import load_template
 from langxfer.errors import ArtifactError, LangxferError
@@ -22,7 +22,7 @@ LARGE = 64 << 20  # bytes; larger files are not read whole by a check
 class Finding:
     """One thing that was looked at. ``unknown`` means that it cannot be known before the model is fetched."""
 
-    verdict: Literal["ok", "problem", "unknown"]
+    verdict: Literal["ok", "warning", "problem", "unknown"]
     subject: str
     text: str
 
@@ -33,6 +33,7 @@ def check(recipe: Recipe, runs: Path) -> list[Finding]:
         *_attempt("data", lambda: _data(recipe)),
         *_attempt("translator", lambda: _translator(recipe)),
         *_attempt("model", lambda: _model(recipe)),
+        *_attempt("selector", lambda: _selectors(recipe)),
         *_attempt("evaluators", lambda: _evaluators(recipe)),
         *_attempt("reference", lambda: _reference(recipe, runs)),
     ]
@@ -107,11 +108,23 @@ def _template(recipe: Recipe, folder: Path) -> Iterator[Finding]:
 
 
 def _selector(number: int, phase: Phase, shapes: dict[str, tuple[int, ...]]) -> Iterator[Finding]:
+    """What a selector trains of a model, by the names in its files."""
     selector = phase.selector
-    names = chosen(selector, shapes)
-    share = sum(prod(shapes[name]) for name in names) / sum(prod(shape) for shape in shapes.values())
-    text = f"phases[{number}] {selector.name}: {len(names)} of {len(shapes)} tensors, {share:.1%} of the parameters"
-    yield Finding("ok", "selector", text)
+    after = selector.adapted(shapes)
+    names = chosen(selector, after)
+    trained, every = (sum(prod(after[name]) for name in own) for own in (names, after))
+    text = f"phases[{number}] {selector.name}: {len(names)} of {len(after)} tensors, {trained:,} parameters"
+    modules = sorted({name.rpartition(".")[0] for name in shapes.keys() - after.keys()})
+    kinds = sorted({".".join("*" if part.isdecimal() else part for part in name.split(".")) for name in modules})
+    adapts = f"; adapts {len(modules)} modules: {', '.join(kinds)}" if modules else ""
+    yield Finding("ok", "selector", f"{text}, {trained / every:.1%} of the parameters{adapts}")
+
+
+def _selectors(recipe: Recipe) -> Iterator[Finding]:
+    """What can be said of selectors without a model."""
+    for phase in recipe.phases:
+        phase.selector.what()  # libraries that it needs
+    yield from (Finding("warning", "selector", sentence) for sentence in advice(recipe))
 
 
 def _evaluators(recipe: Recipe) -> Iterator[Finding]:

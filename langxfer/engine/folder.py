@@ -6,6 +6,7 @@ events.jsonl       what happened         metrics.jsonl   a row per optimizer ste
 scores.json        before and after      samples.md      answers side by side
 generations/       every answer          dropped.jsonl   every row that was not used, and why
 model/             the adapted model     README.md       (in model/) its card
+adapters/phase-N/  the adapter of a phase (lora), to be put on the model that the phase started from
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     from langxfer.engine.stages import Work
     from langxfer.recipe import Recipe
 
-LIBRARIES = ("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors")
+LIBRARIES = (
+    *("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors"),
+    "peft",  # optional
+)
 
 
 def name_of(recipe: Recipe, key: str) -> str:
@@ -83,6 +87,7 @@ class RunFolder:
         (self.path / "samples.md").write_text(samples_page(run, self.path / "generations"), encoding="utf-8")
         if not current:
             self._model(run, work)
+            self._adapters(run)
         (self.path / "model" / "README.md").write_text(model_card(run, manifest), encoding="utf-8")
         write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
 
@@ -99,6 +104,14 @@ class RunFolder:
         weights.export(run.recipe.model, work.model_folder, trained, run.recipe.compute, work.encoder, temporary)
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
+
+    def _adapters(self, run: Run) -> None:
+        trained = [o.artifact.path for o in run.outcomes if o.stage.name == "train"]
+        for number, path in enumerate(trained):
+            if (path / weights.ADAPTER).is_dir():
+                target = self.path / "adapters" / f"phase-{number}"
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(path / weights.ADAPTER, target)
 
     def _manifest(self, run: Run, work: Work) -> dict[str, Any]:
         recipe = run.recipe

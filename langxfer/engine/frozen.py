@@ -62,22 +62,21 @@ class _FrozenMlp(torch.autograd.Function):
         torch.mm(flat, up.T, out=raised)
         inner = ACTIVATIONS[act][0](opened).mul_(raised)
         if ctx.needs_input_grad[0]:
-            ctx.save_for_backward(gate, up, down)
-            ctx.kept, ctx.act, ctx.shelf = kept, act, shelf
+            ctx.save_for_backward(gate, up, down, kept)
+            ctx.act, ctx.shelf = act, shelf
         else:
             shelf.give(kept)
         return torch.mm(inner, down.T).view(hidden.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gate, up, down = ctx.saved_tensors
-        opened, raised = ctx.kept
+        gate, up, down, kept = ctx.saved_tensors
+        opened, raised = kept
         activation, slope = ACTIVATIONS[ctx.act]
         inner = torch.mm(gradient.flatten(0, -2).to(down.dtype), down)
         to_gate = slope(raised.mul_(inner), opened)
         to_up = inner.mul_(activation(opened))
-        ctx.shelf.give(ctx.kept)
-        ctx.kept = None
+        ctx.shelf.give(kept)
         given = torch.mm(to_gate, gate).add_(torch.mm(to_up, up))
         return given.view(gradient.shape), None, None, None, None, None
 

@@ -252,11 +252,17 @@ def _cached_digest(path: Path) -> str:
 
 
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in a folder's safetensors files, from their headers alone."""
+    """Names and shapes of the tensors in a folder's safetensors files, from their headers alone.
+
+    An output layer that the configuration ties to the token embedding is left out, as it is no parameter of its own.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))
         found |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("tie_word_embeddings"):
+        found.pop("lm_head.weight", None)
     return found

@@ -11,11 +11,12 @@ from langxfer.components import Score
 from langxfer.data import read_examples, read_jsonl
 from langxfer.engine import evaluate, folder, plan, stages
 from langxfer.engine.plan import Plan, Stage
+from langxfer.engine.selection import advice
 from langxfer.engine.stages import Facts, Work
 from langxfer.engine.store import Artifact, Store, storage_errors
 from langxfer.engine.weights import TRAINED
 from langxfer.errors import ArtifactError, LangxferError, StageError
-from langxfer.events import Event, StageFinished, StageSkipped, StageStarted
+from langxfer.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from langxfer.recipe import Recipe
 
 TOO_LARGE = (
@@ -106,6 +107,8 @@ def run(
             layout.event(event)
             observe(event)
 
+    for warning in advice(recipe):
+        emit(Notice(warning))
     work = Work(made, runtime, emit)
     outcomes = _Maker(work, store).all()
     before, after = _scores(made, outcomes)

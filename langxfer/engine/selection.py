@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from langxfer.components import Selector
 from langxfer.errors import RecipeError
+from langxfer.recipe import Recipe
 
 
 def chosen(selector: Selector, shapes: dict[str, tuple[int, ...]]) -> frozenset[str]:
     """The selector's answer.
 
     Raises:
-        RecipeError: it is empty, or names parameters that the model lacks.
+        RecipeError: it is empty, or names parameters that the model lacks, or an option does.
     """
     names = selector.select(shapes)
     if not names:
@@ -25,3 +28,10 @@ def chosen(selector: Selector, shapes: dict[str, tuple[int, ...]]) -> frozenset[
             f'selector "{selector.name}" chose parameters that the model lacks: {", ".join(unknown[:5])}.'
         )
     return names
+
+
+def advice(recipe: Recipe) -> Iterator[str]:
+    """What the selectors of a recipe warn of."""
+    for number, phase in enumerate(recipe.phases):
+        for sentence in phase.selector.advice(recipe.data.target_languages):
+            yield f'phases[{number}].selector "{phase.selector.name}": {sentence}'

@@ -200,7 +200,7 @@ def make_train(
     referenced: Artifact | None,
     trained: Sequence[Path],
 ) -> Facts:
-    """One training phase: ``trained.safetensors`` (the selected parameters alone) and ``metrics.jsonl``."""
+    """One training phase: ``trained.safetensors`` (what it changed), ``metrics.jsonl``, ``adapter/`` if any."""
     recipe, runtime = work.recipe, work.runtime
     objective, training = phase.phase.objective, phase.phase.training
     sets = phase_examples(work, phase, encoded)
@@ -209,18 +209,19 @@ def make_train(
     network = weights.load_model(
         recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
-    parameters = weights.trainable(network, phase.phase.selector)
+    parameters = weights.trainable(network, phase.phase.selector, training.seed)
     scorer = work.scorer_of(network)
     scorer.self_check(sets[0][0])
     if recipe.compute.activation_checkpointing:
         weights.recompute_activations(network)
-    if training.dropout or recipe.compute.activation_checkpointing:
+    if training.dropout or recipe.compute.activation_checkpointing or weights.drops_out(network):
         network.train()
     step = Step(scorer, objective, runtime, tokens_per_micro_batch(recipe.compute, network))
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
-        weights.save_trained(parameters, folder / weights.TRAINED)
+        result = phase.phase.selector.finished(network, parameters, folder / weights.ADAPTER)
+        weights.save_trained(result, folder / weights.TRAINED)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     return {**facts, "trained_parameters": len(parameters), "trained_share": share}
 

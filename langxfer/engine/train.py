@@ -95,7 +95,7 @@ def train(
     with _log(folder / "metrics.jsonl", state.log_bytes, runtime.main) as log:
         for number in range(state.step, steps):
             began = time.monotonic()
-            if training.dropout:
+            if step.scorer.model.training:  # dropout of the model or of an adapter
                 torch.manual_seed(hash((training.seed, number, runtime.rank)))  # of integers: the same everywhere
             chosen = data.select(batches.batch(training, len(data.encoded), number))
             metrics = step.run(chosen, learn=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from langxfer.recipe import Compute, Model
 
 TRAINED = "trained.safetensors"
+ADAPTER = "adapter"  # folder in an artifact for what a selector writes itself
+NOISE = re.compile("drop|jitter")  # attributes of modules that are noise in training mode
 
 
 @contextmanager
@@ -74,9 +77,14 @@ def without_dropout(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        rates = [name for name, value in vars(module).items() if "drop" in name and isinstance(value, float)]
-        for name in rates:  # attention_dropout, activation_dropout, layerdrop, …
+        rates = [name for name, value in vars(module).items() if NOISE.search(name) and isinstance(value, float)]
+        for name in rates:  # attention_dropout, activation_dropout, layerdrop, router_jitter_noise, …
             setattr(module, name, 0.0)
+
+
+def drops_out(network: nn.Module) -> bool:
+    """Whether a dropout module is left that does something: the model's own, or an adapter's."""
+    return any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
 
 
 def recompute_activations(network: nn.Module) -> None:
@@ -95,12 +103,16 @@ def apply_trained(network: nn.Module, path: Path) -> None:
         parameters[name].data = value.to(parameters[name].device)
 
 
-def trainable(network: nn.Module, selector: Selector) -> dict[str, nn.Parameter]:
-    """Switch on gradients of the selected parameters, in float32, and return them by name.
+def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str, nn.Parameter]:
+    """Let the selector adapt the model, switch on gradients of what it selects, in float32, and return that by name.
+
+    ``seed`` decides what is drawn for parameters that the selector adds. The network stays in eval mode.
 
     Raises:
         RecipeError: the selector chose nothing, or names that the model lacks.
     """
+    selector.adapt(network, seed)
+    network.requires_grad_(False).eval()
     parameters = dict(network.named_parameters())
     names = chosen(selector, {name: tuple(value.shape) for name, value in parameters.items()})
     for name in sorted(names):
@@ -109,7 +121,7 @@ def trainable(network: nn.Module, selector: Selector) -> dict[str, nn.Parameter]
     return {name: parameters[name] for name in parameters if name in names}
 
 
-def save_trained(parameters: dict[str, nn.Parameter], path: Path) -> None:
+def save_trained(parameters: Mapping[str, Tensor], path: Path) -> None:
     """Store trained tensors (float32) by name."""
     from safetensors.torch import save_file
 

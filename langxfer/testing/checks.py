@@ -26,6 +26,7 @@ from langxfer.components import (
 from langxfer.data import ParallelExample, Side, Turn, View
 from langxfer.errors import LangxferError
 from langxfer.languages import check_language
+from langxfer.testing.adapters import check_adapting
 from langxfer.testing.contracts import check_component, require
 from langxfer.testing.fakes import parallel_examples
 
@@ -81,16 +82,24 @@ LLAMA = {
 
 
 def check_selector(selector: Selector, shapes: Mapping[str, tuple[int, ...]] = LLAMA) -> None:
-    """It chooses some of a model's parameters (a small Llama's by default), whatever their order."""
+    """It chooses some of a model's parameters (a small Llama's by default), whatever their order.
+
+    One that adds parameters is tried out on a tiny Llama too: outputs at the start, seeds, names, and the result.
+    """
     check_component(selector, Selector)
-    names = selector.select(dict(shapes))
+    after = selector.adapted(dict(shapes))
+    names = selector.select(dict(after))
     require(isinstance(names, frozenset), f"select gives {type(names).__name__}; expected a frozenset")
     require(names, "select chooses nothing")
-    unknown = sorted(map(str, names - shapes.keys()))
+    unknown = sorted(map(str, names - after.keys()))
     require(not unknown, f"select chooses {', '.join(unknown)}, which the model does not have")
+    backward = selector.adapted(dict(reversed(list(shapes.items()))))
+    require(backward == after, "adapted depends on the order of parameters")
     require(
-        selector.select(dict(reversed(list(shapes.items())))) == names, "the choice depends on the order of parameters"
+        selector.select(dict(reversed(list(after.items())))) == names, "the choice depends on the order of parameters"
     )
+    if type(selector).adapt is not Selector.adapt or after != dict(shapes):
+        check_adapting(selector)
 
 
 def _odd_examples() -> list[ParallelExample]:

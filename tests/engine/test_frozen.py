@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from langxfer.engine.frozen import Shelf, frozen_weights, lighten
@@ -79,7 +81,7 @@ def test_it_keeps_two_thirds_and_uses_buffers_again() -> None:
         sizes: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
-            if tensor.shape[:-1] in {(1, 50), (50,)}:
+            if tensor.shape[:-1] in {(1, 50), (50,), (2, 50)}:
                 sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
@@ -90,7 +92,7 @@ def test_it_keeps_two_thirds_and_uses_buffers_again() -> None:
     wide = 50 * 24 * 8
     assert kept(lambda given: type(mlp).forward(mlp, given)) == 3 * wide
     lighten(network)
-    assert kept(mlp) == 0  # what is kept lies on the shelf
+    assert kept(mlp) == 2 * wide
     shelf = Shelf()
     first = shelf.take(hidden, 2, 50, 24)
     place = first.data_ptr()
@@ -98,6 +100,41 @@ def test_it_keeps_two_thirds_and_uses_buffers_again() -> None:
     assert shelf.take(hidden, 2, 40, 24).data_ptr() == place
     assert shelf.take(hidden, 2, 40, 24).data_ptr() != place  # that one is taken
     assert shelf.take(hidden.float(), 2, 1).dtype == torch.float32
+
+
+def test_recomputed_activations_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activation checkpointing drops the buffers of the first pass, and its backward pass fills one again."""
+    network = network_of("llama").requires_grad_(False)
+    lighten(network)
+    mlp, hidden = mlps(network)[0], torch.randn(1, 7, 16, dtype=torch.float64, requires_grad=True)
+    (own,) = torch.autograd.grad(mlp(hidden).square().sum(), hidden)
+    plain, taken = Shelf.take, []
+
+    def watched(self: Shelf, like: Tensor, *shape: int) -> Tensor:
+        tensor = plain(self, like, *shape)
+        taken.append(StorageWeakRef(tensor.untyped_storage()))
+        return tensor
+
+    monkeypatch.setattr(Shelf, "take", watched)
+    network = network_of("llama").requires_grad_(False)
+    lighten(network)
+    mlp = mlps(network)[0]
+    found = checkpoint(mlp, hidden, use_reentrant=False)
+    assert [buffer.expired() for buffer in taken] == [True] * (len(taken) or 1)
+    direct = mlp(hidden)
+    assert not taken[-1].expired()
+    del direct
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), hidden)[0], own)
+
+
+def test_a_second_backward_pass_is_an_error_and_not_a_wrong_number() -> None:
+    network = network_of("llama").requires_grad_(False)
+    lighten(network)
+    hidden = torch.randn(1, 7, 16, dtype=torch.float64, requires_grad=True)
+    loss = mlps(network)[0](hidden).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
 def test_saving_and_loading_know_nothing_of_it(tmp_path: Path) -> None:

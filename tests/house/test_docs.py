@@ -70,7 +70,7 @@ def test_every_recipe_loads(path: Path) -> None:
 def test_baselines_differ_from_clo_in_title_and_phases_only() -> None:
     catalog = plugins.load()
     clo = load_recipe("clo", catalog).recipe.model_dump(exclude={"title", "phases"})
-    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo", "ipo", "orpo", "kto", "cpo"):
+    for name in ("sft", "sft-eng", "sft-tgt", "dpo", "sft-dpo", "ipo", "orpo", "kto", "cpo", "clo-lora"):
         assert load_recipe(name, catalog).recipe.model_dump(exclude={"title", "phases"}) == clo, name
 
 

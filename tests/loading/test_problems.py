@@ -36,7 +36,7 @@ GOLDEN = {
     ),
     "near component": (
         VALID.replace("selector: full", "selector: ful"),
-        'r.yaml:12  selector "ful" is not installed.  Did you mean "full"?  Installed: attention, full.',
+        'r.yaml:12  selector "ful" is not installed.  Did you mean "full"?  Installed: attention, full, lora, pattern.',
     ),
     "no name": (
         VALID.replace("name: clo", "beta: 0.1"),
@@ -45,11 +45,13 @@ GOLDEN = {
     ),
     "no component": (
         VALID.replace("selector: full", "selector: 5"),
-        "r.yaml:12  phases[0].selector is 5; expected the name of a selector.  Installed: attention, full.",
+        "r.yaml:12  phases[0].selector is 5; expected the name of a selector.  "
+        "Installed: attention, full, lora, pattern.",
     ),
     "missing component": (
         VALID.replace("    selector: full\n", ""),
-        "r.yaml:9  phases[0].selector is missing; expected the name of a selector.  Installed: attention, full.",
+        "r.yaml:9  phases[0].selector is missing; expected the name of a selector.  "
+        "Installed: attention, full, lora, pattern.",
     ),
     "unknown option of a section": (
         VALID.replace("source: tiny", "source: tiny\n  dtyp: bfloat16"),
