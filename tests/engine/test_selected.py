@@ -199,10 +199,15 @@ def test_the_exported_model_scores_as_the_model_with_the_adapter(
     views = sorted(Clo().views)
     loaded = PeftModel.from_pretrained(network_of(folder), result.path / "adapters" / "phase-0").eval()
     scores, exact = {}, {}
+
+    def scored(network: nn.Module) -> Tensor:
+        scorer = Scorer(network, "tree")
+        return torch.cat([own for _, _, own in scorer.score(scorer.units(encoded, views))])
+
     for name, network in (("plain", network_of(folder)), ("export", network_of(result.model)), ("peft", loaded.model)):
         with torch.no_grad():
-            scores[name] = torch.cat([own for _, _, own in Scorer(network, "tree").score(encoded, views)])
-            exact[name] = torch.cat([own for _, _, own in Scorer(network.double(), "tree").score(encoded, views)])
+            scores[name] = scored(network)
+            exact[name] = scored(network.double())
     torch.testing.assert_close(scores["export"], scores["peft"], rtol=1e-5, atol=1e-5)
     assert (exact["export"] - exact["peft"]).abs().max() <= 1e-5  # without the rounding of the forward pass
     assert (scores["export"] - scores["plain"]).abs().max() > 0.05
