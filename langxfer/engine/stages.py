@@ -13,9 +13,10 @@ from typing import Any
 
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
-from langxfer.engine import encode, evaluate, models, reference, sources, translate, weights
+from langxfer.engine import accounting, encode, evaluate, models, reference, sources, translate, weights
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
+from langxfer.engine.measuring import Measuring
 from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.store import Artifact
@@ -61,6 +62,10 @@ class Work:
         recipe = self.recipe
         network = weights.load_model(recipe.model, self.model_folder, trained, recipe.compute, self.runtime.device)
         return Scorer(network, recipe.compute.layout, self._autocast, lambda message: self.emit(Notice(message)))
+
+    @cached_property
+    def measuring(self) -> Measuring:
+        return Measuring(self.recipe, self.runtime, self.model_folder)
 
     def _autocast(self) -> Any:
         return self.runtime.autocast(self.recipe.model.dtype)
@@ -160,16 +165,21 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
     scorer = work.scorer(trained)
     scorer.self_check(examples[0])
     progress, runtime = work.progress(phase.reference.label, "examples"), work.runtime
-    reference.write_parts(
+    views = sorted(phase.phase.objective.views)
+    meter = work.measuring.meter(scorer, (), views, examples)
+    matmul = work.measuring.matmul_rate(meter)
+    made, seconds = reference.write_parts(
         folder,
         scorer,
         examples,
-        sorted(phase.phase.objective.views),
+        views,
         work.recipe.compute.tokens_per_micro_batch,
         (runtime.rank, runtime.world),
         lambda done: progress(done, len(examples)),
     )
-    return {"examples": len(examples)}
+    parts = reference.parts(examples, views)
+    facts = accounting.reference_facts(meter, parts, made, seconds, matmul / runtime.world if matmul else None)
+    return {"examples": len(examples), "accounting": facts}
 
 
 def make_train(
@@ -197,11 +207,14 @@ def make_train(
         weights.recompute_activations(network)
     if training.dropout or recipe.compute.activation_checkpointing:
         network.train()
-    step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch)
+    meter = work.measuring.meter(scorer, parameters, views, [*sets[0], *sets[1]])
+    matmul = work.measuring.matmul_rate(meter)
+    step = Step(scorer, objective, runtime, recipe.compute.tokens_per_micro_batch, meter.step)
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
         weights.save_trained(parameters, folder / weights.TRAINED)
+        facts["accounting"] = accounting.train_facts(meter, training, *sets, folder / "metrics.jsonl", matmul)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     return {**facts, "trained_parameters": len(parameters), "trained_share": share}
 

@@ -7,7 +7,7 @@ view too, and every row of a micro-batch is as long as the longest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 
 Layout = Literal["tree", "flat", "padded"]
 Row = tuple[int, tuple[int, ...]]  # tokens of the prompt, tokens of each response
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of an example's prompts, by side, and of its responses, by view."""
-
-    prompts: Mapping[Side, int]
-    responses: Mapping[View, int]
-
-    @staticmethod
-    def of(encoded: Encoded) -> Lengths:
-        return Lengths(
-            {side: len(ids) for side, ids in encoded.prompts.items()},
-            {view: len(ids) for view, ids in encoded.responses.items()},
-        )
 
 
 @dataclass(frozen=True)
@@ -67,14 +52,14 @@ class Tokens:
         return self.prompt + self.response + self.padding
 
 
-def rows_of(lengths: Lengths, views: Sequence[View], layout: Layout) -> list[Row]:
+def rows_of(example: Encoded, views: Iterable[View], layout: Layout) -> list[Row]:
     """The rows that score ``views`` of one example."""
     if layout != "tree":
-        return [(lengths.prompts[view.prompt], (lengths.responses[view],)) for view in sorted(views)]
+        return [(len(example.prompts[view.prompt]), (len(example.responses[view]),)) for view in sorted(views)]
     by_side: dict[Side, list[int]] = {}
     for view in sorted(views):
-        by_side.setdefault(view.prompt, []).append(lengths.responses[view])
-    return [(lengths.prompts[side], tuple(responses)) for side, responses in by_side.items()]
+        by_side.setdefault(view.prompt, []).append(len(example.responses[view]))
+    return [(len(example.prompts[side]), tuple(responses)) for side, responses in by_side.items()]
 
 
 def of_rows(rows: Sequence[Row], width: int | None = None) -> Tokens:
@@ -92,10 +77,10 @@ def of_rows(rows: Sequence[Row], width: int | None = None) -> Tokens:
 
 
 def count(
-    examples: Sequence[Lengths],
-    views: Sequence[View],
+    examples: Sequence[Encoded],
+    views: Iterable[View],
     layout: Layout,
-    micro_batches: Sequence[Sequence[int]] | None = None,
+    micro_batches: Iterable[Sequence[int]] | None = None,
 ) -> Tokens:
     """What one pass over the examples computes.
 
@@ -103,7 +88,7 @@ def count(
     else; without them, padding is not counted.
     """
     if layout != "padded" or micro_batches is None:
-        return of_rows([row for lengths in examples for row in rows_of(lengths, views, layout)])
+        return of_rows([row for example in examples for row in rows_of(example, views, layout)])
     total = Tokens()
     for group in micro_batches:
         rows = [row for number in group for row in rows_of(examples[number], views, layout)]

@@ -105,6 +105,7 @@ class Step:
     objective: Objective
     runtime: Runtime
     budget: int
+    count: Callable[[Sequence[Encoded]], Mapping[str, int]] = lambda examples: {}  # what a step computes, for its log
 
     @property
     def views(self) -> list[View]:
@@ -221,7 +222,12 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             tokens = sum(len(ids) for e in chosen.encoded for v, ids in e.responses.items() if v in step.views)
-            metrics |= {"grad_norm": norm, "learning_rate": rate, "response_tokens": tokens}
+            metrics |= {
+                "grad_norm": norm,
+                "learning_rate": rate,
+                "response_tokens": tokens,
+                **step.count(chosen.encoded),
+            }
             metrics["seconds"] = time.monotonic() - began
             state.tokens += tokens
             state.step = number + 1
