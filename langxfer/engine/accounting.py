@@ -146,7 +146,7 @@ def train_facts(
     The rate is that of the optimizer steps; validation is counted, but is no part of it.
     """
     if isinstance(own, Uncounted):
-        return asdict(own)
+        return {"uncounted": own.reason}
     passes = own.phase(training, train, validation)
     seconds = sum(row["seconds"] for row in read_jsonl(metrics) if "seconds" in row)
     return _passes(passes) | speed(passes["training"].flops, seconds, matmul)
@@ -164,7 +164,7 @@ def reference_facts(
     ``done`` are the numbers of the parts that this process made, in ``seconds``: their rate stands for all.
     """
     if isinstance(own, Uncounted):
-        return asdict(own)
+        return {"uncounted": own.reason}
     tokens = [own.tokens(part) for part in parts]
     here = own.scoring(sum((tokens[number] for number in done), Tokens()))
     return _passes({"reference": own.scoring(sum(tokens, Tokens()))}) | speed(here.flops, seconds, matmul)

@@ -121,7 +121,7 @@ def model_size(shapes: Shapes, config: Mapping[str, Any]) -> ModelSize:
         parallel=_parallel(config),
         shares_prompts=_window(config) is None and not config.get("alibi"),
         window=_window(config),
-        largest=max(matrices, key=prod),
+        largest=max(matrices, key=lambda shape: (prod(shape), shape)),  # of equal ones, always the same
     )
 
 

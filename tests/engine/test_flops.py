@@ -165,7 +165,7 @@ def test_files_say_what_the_model_says(load: Load, name: str, tmp_path: Path) ->
     assert flops.rates_of(stored, frozenset()) == flops.rates_of(size, frozenset())
     everything = (frozenset(stored_shapes(tmp_path)), frozenset(shapes(network)))
     assert flops.rates_of(stored, everything[0]) == flops.rates_of(size, everything[1])
-    assert sorted(stored.largest) == sorted(size.largest) or name == "mixtral"
+    assert stored.largest == size.largest or name == "mixtral"  # which stacks gate and up in memory
 
 
 def test_adapters_are_counted_too(load: Load) -> None:
