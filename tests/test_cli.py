@@ -109,6 +109,24 @@ def test_plan_says_hit_miss_and_why(folder: Path, fake_plugin: Path) -> None:
     assert found["cost"]["steps"] == [10] and found["cost"]["tokens"] > 100
 
 
+def test_plan_estimates_flops_before_anything_is_encoded(folder: Path, fake_plugin: Path) -> None:
+    arguments = ["plan", "r.yaml", "--plugin", str(fake_plugin), "--runs", "none"]
+    (phase,) = json.loads(langxfer(*arguments, "--json", cwd=folder).stdout)["cost"]["phases"]
+    assert not phase["exact"] and phase["least_seconds"] is None  # nothing is encoded, nothing was measured
+    assert phase["flops"] == sum(
+        part["forward"] + part["backward"] for own in phase["passes"].values() for part in own.values()
+    )
+    about = langxfer(*arguments, cwd=folder).stdout
+    assert "train[0] clo: about " in about and "FLOP in all" in about
+
+
+def test_plan_says_why_flops_are_not_counted(folder: Path, fake_plugin: Path) -> None:
+    plugins = ["--plugin", str(fake_plugin), "--plugin", str(folder / "nothing.py")]
+    result = langxfer("plan", "r.yaml", *plugins, "--set", "phases[0].selector=nothing", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "FLOPs not counted:" in result.stdout and 'selector "nothing" matches no parameter' in result.stdout
+
+
 def test_preview_shows_the_tokens_that_are_scored(folder: Path, fake_plugin: Path) -> None:
     arguments = ["preview", "r.yaml", "--plugin", str(fake_plugin), "-n", "1", "--json"]
     found = json.loads(langxfer(*arguments, cwd=folder).stdout)

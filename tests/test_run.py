@@ -120,6 +120,30 @@ def test_a_second_run_does_no_work_and_says_so(uninterrupted, fake_plugin):
     assert "start" not in result.stderr
 
 
+def test_flops_are_planned_counted_and_timed(uninterrupted, fake_plugin):
+    """What ``plan`` says before is what the stages say after; the steps in the log add up to it."""
+    recipe, summary, cache = uninterrupted
+    facts = {stage["stage"]: stage.get("accounting") for stage in summary["stages"]}
+    planned = langxfer(recipe, [fake_plugin], "--json", environment=cache, verb="plan")
+    assert planned.returncode == 0, planned.stderr
+    cost = json.loads(planned.stdout)["cost"]
+    (phase,) = cost["phases"]
+    train, reference = facts["train[0] clo"], facts["reference[0]"]
+    assert phase["exact"] and cost["uncounted"] is None
+    assert phase["passes"] == {**train["passes"], **reference["passes"]}
+    assert phase["flops"] == train["flops"] + reference["flops"]
+    assert phase["least_seconds"] == pytest.approx(phase["flops"] / train["matmul_flops_per_second"])
+    steps = [row for row in read_jsonl(next(recipe.parent.glob("runs/tiny-*/metrics.jsonl"))) if "loss" in row]
+    assert sum(row["flops"] for row in steps) == train["timed_flops"] < train["flops"]  # validation is not timed
+    assert train["timed_seconds"] == pytest.approx(sum(row["seconds"] for row in steps))
+    for found in (train, reference):
+        assert found["matmul_share"] == found["flops_per_second"] / found["matmul_flops_per_second"] > 0
+    printed = langxfer(recipe, [fake_plugin], environment=cache).stdout
+    assert "train[0] clo: " in printed and "% of that machine's matmul" in printed
+    table = langxfer(recipe, [fake_plugin], environment=cache, verb="plan").stdout
+    assert all(word in table for word in ("FLOP in all, at least", "training", "validation", "reference", "head"))
+
+
 def test_sft_shares_translation_encoding_and_the_evaluation_before(uninterrupted, fake_plugin):
     recipe, summary, cache = uninterrupted
     result = langxfer(recipe, [fake_plugin], "--json", "--set", "phases[0].objective=sft", environment=cache)
@@ -147,6 +171,11 @@ def test_killed_in_any_stage_it_resumes_to_the_same_weights(uninterrupted, recip
     assert weights(recipe) and weights(recipe).items() <= weights(uninterrupted[0]).items()
     rows = [row["step"] for row in read_jsonl(next(recipe.parent.glob("runs/tiny-*/metrics.jsonl"))) if "loss" in row]
     assert rows == list(range(1, 11))
+    own, other = (
+        json.loads(next(where.parent.glob("runs/artifacts/train/*/manifest.json")).read_text())["facts"]["accounting"]
+        for where in (recipe, uninterrupted[0])
+    )
+    assert own["passes"] == other["passes"] and own["timed_flops"] == other["timed_flops"]  # every step once
     if stage == "train":  # it went on after the checkpoint of step 2, not from the beginning
         assert (tmp_path / "steps").read_text().split() == [*map(str, [1, 2, 3]), *map(str, range(3, 11))]
     if stage.startswith("evaluate after"):

@@ -105,12 +105,14 @@ def plan(
     runs: RunsOption = Path("runs"),
     json_: JsonOption = False,
 ) -> None:
-    """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the rough cost.
+    """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the cost.
+
+    Once the data is encoded, tokens and FLOPs are exact.
 
     Example:  langxfer plan recipes/clo.yaml --set phases[0].objective.beta=0.2
     """
     loaded, _ = _load(recipe, set_, plugin)
-    from langxfer.cli.summary import outlook_table
+    from langxfer.cli.summary import outlook_table, print_cost
     from langxfer.engine import cost
     from langxfer.engine import plan as planning
     from langxfer.engine.store import Store
@@ -125,7 +127,7 @@ def plan(
         _print_json({"run_key": made.key, "stages": stages, "cost": asdict(estimate)})
         return
     out.print(outlook_table(rows))
-    out.print(escape(estimate.sentence()))
+    print_cost(estimate, out)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -16,6 +16,7 @@ from langxfer.components import Score
 from langxfer.report.tables import format_score, score_rows
 
 if TYPE_CHECKING:
+    from langxfer.engine.cost import Cost, PhaseCost
     from langxfer.engine.plan import Outlook
     from langxfer.engine.preview import Preview
     from langxfer.engine.run import Run
@@ -46,6 +47,9 @@ def print_summary(run: Run, console: Console) -> None:
         if outcome.made:
             seconds, peak = seconds + facts["seconds"], max(peak, facts["peak_memory"])
     console.print(stages)
+    for outcome in run.outcomes:
+        for line in _accounting(outcome.artifact.manifest["facts"]):
+            console.print(f"{escape(outcome.stage.label)}: {escape(line)}", highlight=False, soft_wrap=True)
     if run.did_work:
         console.print(f"This took {duration(seconds)} and at most {size(peak)} of memory.", highlight=False)
     else:
@@ -55,6 +59,31 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
     console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
     console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
+
+
+def _accounting(facts: Mapping[str, Any]) -> Iterator[str]:
+    """One line of tokens, FLOPs and speed for a stage that counts them."""
+    found = facts.get("accounting")
+    if found is None:
+        return
+    if "uncounted" in found:
+        yield f"FLOPs not counted: {found['uncounted']}"
+        return
+    tokens = sum(part["tokens"] for own in found["passes"].values() for name, part in own.items() if name != "head")
+    text = f"{quantity(found['flops'], 'FLOP')} on {tokens:,} tokens"
+    if "flops_per_second" in found:
+        text += f"; {quantity(found['flops_per_second'], 'FLOP/s')} while computing"
+    if "matmul_share" in found:
+        text += f", {found['matmul_share']:.0%} of that machine's matmul"
+    yield text
+
+
+def quantity(value: float, unit: str) -> str:
+    """Three digits with a prefix: ``12.3 TFLOP``."""
+    prefixes = ["", "k", "M", "G", "T", "P", "E"]
+    while value >= 999.5 and len(prefixes) > 1:
+        value, prefixes = value / 1000, prefixes[1:]
+    return f"{value:.3g} {prefixes[0]}{unit}"
 
 
 def _change(old: Score | None, new: Score) -> str:
@@ -94,6 +123,33 @@ def outlook_table(rows: Sequence[Outlook]) -> Table:
     for row in rows:
         mark = "[cyan]hit[/]" if row.hit else "[yellow]miss[/]"
         table.add_row(escape(row.stage.label), row.stage.key[:10], mark, escape("\n".join(row.reasons)))
+    return table
+
+
+def print_cost(cost: Cost, console: Console) -> None:
+    """The sentence on examples and steps, then a table of each phase's FLOPs."""
+    console.print(escape(cost.sentence()))
+    for phase in cost.phases:
+        about = "" if phase.exact else "about "
+        title = f"{phase.label}: {about}{quantity(phase.flops, 'FLOP')} in all"
+        if phase.least_seconds is not None:
+            title += f", at least {duration(phase.least_seconds)} at the matmul rate measured here"
+        console.print(_cost_table(phase, title))
+    if cost.uncounted:
+        console.print(f"FLOPs not counted: {escape(cost.uncounted)}", highlight=False, soft_wrap=True)
+
+
+def _cost_table(phase: PhaseCost, title: str) -> Table:
+    table = Table(
+        "pass", "part", "tokens", "forward", "backward", title=escape(title), title_justify="left", box=SIMPLE
+    )
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, account in phase.passes.items():
+        for part, own in account.parts.items():
+            if own.tokens:
+                backward = quantity(own.backward, "FLOP") if own.backward else ""
+                table.add_row(name, part, f"{own.tokens:,}", quantity(own.forward, "FLOP"), backward)
     return table
 
 

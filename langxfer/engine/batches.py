@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +33,22 @@ def batch(training: Training, examples: int, step: int) -> Sequence[int]:
     """Numbers of the examples of optimizer step ``step`` (from 0), over all processes."""
     epoch, within = divmod(step, steps_per_epoch(training, examples))
     return order(examples, training.seed, epoch)[within * training.batch_size : (within + 1) * training.batch_size]
+
+
+def all_batches(training: Training, examples: int) -> Iterator[Sequence[int]]:
+    """``batch`` of every step, in order; the order of an epoch is drawn once."""
+    left = steps_in_total(training, examples)
+    for epoch in range(math.ceil(left / steps_per_epoch(training, examples))):
+        numbers = order(examples, training.seed, epoch)
+        for step in range(min(left, steps_per_epoch(training, examples))):
+            yield numbers[step * training.batch_size : (step + 1) * training.batch_size]
+        left -= steps_per_epoch(training, examples)
+
+
+def validations_in_total(training: Training, examples: int) -> int:
+    """Passes over the validation examples: every ``validate_every`` steps, and at the end."""
+    steps = steps_in_total(training, examples)
+    return math.ceil(steps / training.validate_every) if training.validate_every else 1
 
 
 def learning_rate(training: Training, step: int, steps: int) -> float:

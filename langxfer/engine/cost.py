@@ -1,19 +1,56 @@
-"""The rough cost of a plan: examples, tokens and optimizer steps. Exact once the data is encoded."""
+"""What a plan costs: examples, tokens, optimizer steps, FLOPs. Exact once the data is encoded; no torch.
+
+FLOPs need the model's files as well. Evaluation is not counted: what it generates is not known before.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from langxfer.engine import batches, sources
-from langxfer.engine.plan import Plan
+from langxfer.data import Side, View
+from langxfer.engine import accounting, batches, encode, models, sources
+from langxfer.engine.accounting import Meter, Uncounted
+from langxfer.engine.encode import Encoded
+from langxfer.engine.flops import Account
+from langxfer.engine.formats import SourceRow
+from langxfer.engine.matmul import Setting
+from langxfer.engine.mismatch import with_mismatched
+from langxfer.engine.model_size import read_config
+from langxfer.engine.objectives import scored_views
+from langxfer.engine.plan import PhaseStages, Plan
+from langxfer.engine.selection import chosen
 from langxfer.engine.store import Store
+from langxfer.errors import DataError, RecipeError
+from langxfer.recipe import Recipe
 
 CHARACTERS_PER_TOKEN = 3.0  # between English (about 4) and languages a tokenizer knows badly (about 2)
 
 
 @dataclass(frozen=True)
+class PhaseCost:
+    """What one phase computes, by pass (``training``, ``validation``, ``reference``) and part.
+
+    Attributes:
+        exact: counted from encoded data; otherwise estimated from characters, or without the padding of ``padded``.
+        flops: of all passes.
+        least_seconds: at the rate of a plain matmul that was measured on this machine before; None if none was.
+            No phase is faster than that.
+    """
+
+    label: str
+    passes: Mapping[str, Account]
+    exact: bool
+    flops: int
+    least_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Cost:
-    """``tokens`` are those of prompts and responses of both sides, once; ``exact`` when counted, else estimated."""
+    """``tokens`` are those of prompts and responses of both sides, once; ``exact`` when counted, else estimated.
+
+    ``uncounted`` says why there are no FLOPs.
+    """
 
     examples: int
     validation: int
@@ -21,6 +58,8 @@ class Cost:
     steps: tuple[int, ...]
     segments: int
     exact: bool
+    phases: tuple[PhaseCost, ...]
+    uncounted: str | None
 
     def sentence(self) -> str:
         about = "" if self.exact else "about "
@@ -29,28 +68,102 @@ class Cost:
         return text + (f"; {self.segments} segments to translate" if self.segments else "")
 
 
+@dataclass(frozen=True)
+class _Data:
+    """Examples as far as lengths go; ``tokens`` of all prompts and responses."""
+
+    train: Sequence[Encoded]
+    validation: Sequence[Encoded]
+    tokens: int
+    exact: bool
+
+
 def estimate(plan: Plan, store: Store) -> Cost:
     """Count what is encoded already, or read the data and estimate."""
     recipe = plan.recipe
-    encoded = store.find("encode", plan.encode.key, verify=False)
-    if encoded is not None:
-        facts = encoded.manifest["facts"]
-        examples, validation = facts["train"], facts["validation"]
-        tokens = facts["train_tokens"] + facts["validation_tokens"]
-    else:
-        rows, _ = sources.read(recipe.data)
-        train, held_out = sources.split(rows, recipe.data)
-        languages = len(recipe.data.target_languages)
-        examples, validation = len(train) * languages, len(held_out) * languages
-        turns = [row.turns[recipe.data.source_language] for row in (*train, *held_out)]
-        characters = sum(len(turn.prompt) + len(turn.response) for turn in turns)
-        tokens = round(2 * languages * characters / CHARACTERS_PER_TOKEN)
+    data = _counted(plan, store) or _estimated(recipe)
     translated = recipe.translator is None or store.find("translate", plan.translate.key, verify=False) is not None
+    examples, validation = len(data.train), len(data.validation)
+    phases = [_phase(recipe, phase, data) for phase in plan.phases]
     return Cost(
         examples,
         validation,
-        tokens,
+        data.tokens,
         tuple(batches.steps_in_total(phase.phase.training, examples) for phase in plan.phases),
         0 if translated else 2 * (examples + validation),
-        encoded is not None,
+        data.exact,
+        tuple(phase for phase in phases if isinstance(phase, PhaseCost)),
+        next((phase.reason for phase in phases if isinstance(phase, Uncounted)), None),
+    )
+
+
+def _counted(plan: Plan, store: Store) -> _Data | None:
+    encoded = store.find("encode", plan.encode.key, verify=False)
+    if encoded is None:
+        return None
+    train, validation = (encode.load_lengths(encoded.path / f"{name}.safetensors") for name in ("train", "validation"))
+    facts = encoded.manifest["facts"]
+    return _Data(train, validation, facts["train_tokens"] + facts["validation_tokens"], exact=True)
+
+
+def _estimated(recipe: Recipe) -> _Data:
+    data = recipe.data
+    rows, _ = sources.read(data)
+    languages = len(data.target_languages)
+    train, validation = (
+        [example for row in own for example in [_guess(row, data.source_language)] * languages]
+        for own in sources.split(rows, data)
+    )
+    every = [*train, *validation]
+    tokens = sum(len(ids) for e in every for ids in (*e.prompts.values(), e.responses[View.SS], e.responses[View.TT]))
+    return _Data(train, validation, tokens, exact=False)
+
+
+def _guess(row: SourceRow, language: str) -> Encoded:
+    """An example as long as its characters suggest, in both languages alike."""
+    turn = row.turns[language]
+    prompt, response = (range(round(len(text) / CHARACTERS_PER_TOKEN)) for text in (turn.prompt, turn.response))
+    prompts, responses = dict.fromkeys(Side, prompt), dict.fromkeys(View, response)
+    return Encoded(row.id, prompts, responses, dict.fromkeys(Side, 0))
+
+
+def _phase(recipe: Recipe, stages: PhaseStages, data: _Data) -> PhaseCost | Uncounted:
+    objective, longest = stages.phase.objective, recipe.data.max_length
+    try:
+        train, validation = (
+            with_mismatched(own, objective.statistic_views, longest, name)
+            for name, own in (("training", data.train), ("validation", data.validation))
+        )
+        found = _meter(recipe, stages, [*train, *validation])
+    except (RecipeError, DataError) as error:
+        return Uncounted(str(error))
+    if isinstance(found, Uncounted):
+        return found
+    passes = found.phase(stages.phase.training, train, validation)
+    if stages.reference is not None:
+        every = replace(found, views=tuple(scored_views(objective)))
+        passes["reference"] = found.scoring(every.tokens([*train, *validation]))
+    flops = sum(own.flops for own in passes.values())
+    rate = Setting.of(recipe, found.size.largest).remembered()
+    exact = data.exact and found.layout != "padded"
+    return PhaseCost(stages.train.label, passes, exact, flops, flops / rate if rate else None)
+
+
+def _meter(recipe: Recipe, stages: PhaseStages, examples: Sequence[Encoded]) -> Meter | Uncounted:
+    folder = models.local_folder(recipe.model)
+    stored = models.stored_shapes(folder) if folder else {}
+    if not folder or not stored:
+        return Uncounted("the model is not in the cache yet")
+    selector, objective = stages.phase.selector, stages.phase.objective
+    shapes = selector.adapted(stored)
+    return accounting.meter(
+        shapes,
+        read_config(folder),
+        chosen(selector, shapes),
+        objective.views,
+        examples,
+        recipe.compute.layout,
+        recipe.compute.activation_checkpointing,
+        statistic_views=objective.statistic_views,
+        max_length=recipe.data.max_length,
     )

@@ -7,6 +7,7 @@ processes can share the work.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,24 +42,37 @@ def write_parts(
     budget: int,
     share: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda done: None,
-) -> None:
+) -> tuple[list[int], float]:
     """Score the examples part by part into ``folder``; parts that are there already are kept.
 
-    ``share`` is (rank, processes): part i belongs to rank i % processes. Examples are scored in order
-    of length, so that the rows of a part are alike; ``read`` goes by id.
+    ``share`` is (rank, processes): part i belongs to rank i % processes. ``read`` goes by id.
+
+    Returns:
+        Numbers of the parts that were made here, and the seconds of scoring them.
     """
     from safetensors.torch import save_file
 
-    ordered = sorted(examples, key=lambda e: (-max(e.length(view) for view in views), e.id))
-    for part, start in enumerate(range(0, len(ordered), PART)):
-        own, path = ordered[start : start + PART], folder / f"part-{part:05d}.safetensors"
+    made: list[int] = []
+    seconds = 0.0
+    for part, own in enumerate(parts(examples, views)):
+        path = folder / f"part-{part:05d}.safetensors"
         if part % share[1] == share[0] and not path.exists():
+            began = time.monotonic()
             scores = score_part(scorer, own, views, budget)
+            seconds += time.monotonic() - began
+            made.append(part)
             tensors = {view.value: torch.cat(pieces) for view, pieces in scores.items()}
             temporary = path.with_suffix(".partial")
             save_file(tensors, temporary, metadata={"example_ids": json.dumps([e.id for e in own])})
             temporary.replace(path)
-        progress(min(start + PART, len(ordered)))
+        progress(min((part + 1) * PART, len(examples)))
+    return made, seconds
+
+
+def parts(examples: Sequence[Encoded], views: Sequence[View]) -> list[list[Encoded]]:
+    """The examples in order of length, so that the rows of a part are alike, cut into parts."""
+    ordered = sorted(examples, key=lambda e: (-max(e.length(view) for view in views), e.id))
+    return [ordered[start : start + PART] for start in range(0, len(ordered), PART)]
 
 
 def read(folder: Path, examples: Sequence[Encoded], views: Sequence[View]) -> dict[str, dict[View, Tensor]]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
-from langxfer.engine import encode, evaluate, models, reference, sources, translate, weights
+from langxfer.engine import accounting, encode, evaluate, models, reference, sources, translate, weights
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
+from langxfer.engine.measuring import Measuring
 from langxfer.engine.mismatch import with_mismatched
 from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
@@ -71,6 +72,10 @@ class Work:
         compute, longest = self.recipe.compute, self.recipe.data.max_length
         notify = lambda message: self.emit(Notice(message))  # noqa: E731
         return Scorer(network, compute.layout, self._autocast, notify, compute.attention, longest)
+
+    @cached_property
+    def measuring(self) -> Measuring:
+        return Measuring(self.recipe, self.runtime, self.model_folder)
 
     def _autocast(self) -> Any:
         return self.runtime.autocast(self.recipe.model.dtype)
@@ -180,16 +185,21 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
     scorer = work.scorer(trained)
     scorer.self_check(examples[0])
     progress, runtime = work.progress(phase.reference.label, "examples"), work.runtime
-    reference.write_parts(
+    views = scored_views(phase.phase.objective)
+    meter = work.measuring.meter(scorer, (), phase.phase.objective, examples)
+    matmul = work.measuring.matmul_rate(meter)
+    made, seconds = reference.write_parts(
         folder,
         scorer,
         examples,
-        scored_views(phase.phase.objective),
+        views,
         tokens_per_micro_batch(work.recipe.compute, scorer.model),
         (runtime.rank, runtime.world),
         lambda done: progress(done, len(examples)),
     )
-    return {"examples": len(examples)}
+    parts = reference.parts(examples, views)
+    facts = accounting.reference_facts(meter, parts, made, seconds, matmul / runtime.world if matmul else None)
+    return {"examples": len(examples), "accounting": facts}
 
 
 def make_train(
@@ -216,12 +226,15 @@ def make_train(
         weights.recompute_activations(network)
     if training.dropout or recipe.compute.activation_checkpointing or weights.drops_out(network):
         network.train()
-    step = Step(scorer, objective, runtime, tokens_per_micro_batch(recipe.compute, network))
+    meter = work.measuring.meter(scorer, parameters, objective, [*sets[0], *sets[1]])
+    matmul = work.measuring.matmul_rate(meter)
+    step = Step(scorer, objective, runtime, tokens_per_micro_batch(recipe.compute, network), meter.step)
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
         result = phase.phase.selector.finished(network, parameters, folder / weights.ADAPTER)
         weights.save_trained(result, folder / weights.TRAINED)
+        facts["accounting"] = accounting.train_facts(meter, training, *sets, folder / "metrics.jsonl", matmul)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     return {**facts, "trained_parameters": len(parameters), "trained_share": share}
 

@@ -95,6 +95,7 @@ class Step:
     objective: Objective
     runtime: Runtime
     budget: int
+    count: Callable[[Sequence[Encoded]], Mapping[str, int]] = lambda examples: {}  # what a step computes, for its log
 
     @property
     def views(self) -> list[View]:

@@ -110,7 +110,12 @@ def train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=False)
             tokens = sum(len(ids) for e in chosen.encoded for v, ids in e.responses.items() if v in step.views)
-            metrics |= {"grad_norm": norm, "learning_rate": rate, "response_tokens": tokens}
+            metrics |= {
+                "grad_norm": norm,
+                "learning_rate": rate,
+                "response_tokens": tokens,
+                **step.count(chosen.encoded),
+            }
             metrics["seconds"] = time.monotonic() - began
             state.tokens += tokens
             state.step = number + 1

@@ -92,6 +92,7 @@ def recompute_activations(network: nn.Module) -> None:
     enable = getattr(network, "activation_checkpointing_enable", None)
     enable = enable or network.gradient_checkpointing_enable  # its name in earlier releases of transformers
     enable({"use_reentrant": False})
+    network.disable_input_require_grads()  # else gradients go through frozen layers down to the embeddings, for nothing
 
 
 def apply_trained(network: nn.Module, path: Path) -> None:
