@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 SECONDS = 0.5  # that measuring takes, about
 REPETITIONS = 32  # at the most; the best counts, as other work on the machine disturbs the others
-ROWS = {"cpu": (32, 1024), "cuda": (256, 16384)}  # fewest and most rows of the left matrix
+ROWS = {"cpu": (128, 1024), "cuda": (512, 16384)}  # fewest and most rows of the left matrix
+ELEMENTS = {"cpu": 1 << 22, "cuda": 1 << 28}  # of the right one, which is cut to that: a part is as fast as the whole
 
 
 def free_cores() -> int:
@@ -74,9 +75,11 @@ def measure(device: torch.device, dtype: str, shape: tuple[int, int]) -> float:
 
     kind = getattr(torch, dtype)
     noise = torch.Generator(device).manual_seed(0)
-    weight = torch.rand(shape, generator=noise, device=device).to(kind)
-    fewest, most = ROWS["cuda" if device.type == "cuda" else "cpu"]
-    rows = torch.rand(most, shape[1], generator=noise, device=device).to(kind)
+    place = "cuda" if device.type == "cuda" else "cpu"
+    outputs, inputs = min(shape[0], max(512, ELEMENTS[place] // shape[1])), shape[1]
+    weight = torch.rand(outputs, inputs, generator=noise, device=device).to(kind)
+    fewest, most = ROWS[place]
+    rows = torch.rand(most, inputs, generator=noise, device=device).to(kind)
     ready = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     with torch.no_grad():
         few = rows[:fewest]
@@ -89,7 +92,7 @@ def measure(device: torch.device, dtype: str, shape: tuple[int, int]) -> float:
             best = min(best, _seconds(lambda: torch.nn.functional.linear(chosen, weight), ready))
             if time.monotonic() - began > SECONDS:
                 break
-    return 2 * len(chosen) * shape[0] * shape[1] / best
+    return 2 * len(chosen) * outputs * inputs / best
 
 
 def _seconds(product: Callable[[], Any], ready: Callable[[], None]) -> float:
