@@ -86,7 +86,7 @@ def test_bad_input_is_a_sentence(folder: Path, fake_plugin: Path, change: str, c
 def test_all_mistakes_are_shown_and_finished_stages_kept(folder: Path, fake_plugin: Path) -> None:
     changes = [
         part
-        for change in ("data.limt=3", "compute.layout=flat", "phases[0].objective=clu")
+        for change in ("data.limt=3", "compute.layout=sideways", "phases[0].objective=clu")
         for part in ("--set", change)
     ]
     result = langxfer("check", "r.yaml", "--plugin", str(fake_plugin), *changes, cwd=folder)

@@ -42,7 +42,7 @@ def print_summary(run: Run, console: Console) -> None:
             escape(outcome.stage.label),
             "made" if outcome.made else "found",
             duration(facts["seconds"]) if outcome.made else f"({duration(facts['seconds'])})",
-            size(facts["peak_memory"]),
+            size(facts["peak_memory"]) + _predicted(facts),
         )
         if outcome.made:
             seconds, peak = seconds + facts["seconds"], max(peak, facts["peak_memory"])
@@ -59,6 +59,10 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
     console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
     console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
+
+
+def _predicted(facts: Mapping[str, Any]) -> str:
+    return f" (predicted {size(facts['predicted_memory'])})" if "predicted_memory" in facts else ""
 
 
 def _accounting(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -134,6 +138,8 @@ def print_cost(cost: Cost, console: Console) -> None:
         title = f"{phase.label}: {about}{quantity(phase.flops, 'FLOP')} in all"
         if phase.least_seconds is not None:
             title += f", at least {duration(phase.least_seconds)} at the matmul rate measured here"
+        if phase.memory is not None:
+            title += f", about {size(phase.memory)} of memory"
         console.print(_cost_table(phase, title))
     if cost.uncounted:
         console.print(f"FLOPs not counted: {escape(cost.uncounted)}", highlight=False, soft_wrap=True)

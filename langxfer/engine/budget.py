@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
-from torch import nn
 
 from langxfer.engine.memory import FLOAT, Decoder, kept_per_token
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from langxfer.recipe import Compute
 
 CPU_TOKENS = 512  # more do not make a matrix product faster, and take memory
+DRIVER = Path("/dev/nvidiactl")  # there when there is a GPU: known without torch
 FEWEST, MOST = 512, 65536  # on a GPU
 SHARE = 0.8  # of the free memory of a GPU; the rest is for what is not counted
 
@@ -24,8 +25,21 @@ def tokens_per_micro_batch(compute: Compute, network: nn.Module) -> int:
     device = next(network.parameters()).device
     if device.type != "cuda":
         return CPU_TOKENS
+    import torch
+
     free, _ = torch.cuda.mem_get_info(device)
     return fitting(network, free, compute.activation_checkpointing)
+
+
+def known_without_torch(compute: Compute) -> int | None:
+    """Tokens of a micro-batch as a plan knows them: None where they are what fits into a GPU."""
+    if isinstance(compute.tokens_per_micro_batch, int):
+        return compute.tokens_per_micro_batch
+    return None if expects_gpu(compute) else CPU_TOKENS
+
+
+def expects_gpu(compute: Compute) -> bool:
+    return compute.device == "cuda" or (compute.device == "auto" and DRIVER.exists())
 
 
 def fitting(network: nn.Module, free: int, recompute: bool) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from langxfer.data import Side, View
-from langxfer.engine import accounting, batches, encode, models, sources
+from langxfer.engine import accounting, batches, budget, encode, memory, models, sources
 from langxfer.engine.accounting import Meter, Uncounted
 from langxfer.engine.encode import Encoded
 from langxfer.engine.flops import Account
@@ -22,7 +22,7 @@ from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.selection import chosen
 from langxfer.engine.store import Store
 from langxfer.errors import DataError, RecipeError
-from langxfer.recipe import Recipe
+from langxfer.recipe import Phase, Recipe
 
 CHARACTERS_PER_TOKEN = 3.0  # between English (about 4) and languages a tokenizer knows badly (about 2)
 
@@ -36,6 +36,8 @@ class PhaseCost:
         flops: of all passes.
         least_seconds: at the rate of a plain matmul that was measured on this machine before; None if none was.
             No phase is faster than that.
+        memory: predicted peak of training, in bytes: resident on CPU, allocated on CUDA; None where the micro-batches
+            are what fits into a GPU.
     """
 
     label: str
@@ -43,6 +45,7 @@ class PhaseCost:
     exact: bool
     flops: int
     least_seconds: float | None
+    memory: int | None
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,17 @@ def _phase(recipe: Recipe, stages: PhaseStages, data: _Data) -> PhaseCost | Unco
     flops = sum(own.flops for own in passes.values())
     rate = Setting.of(recipe, found.size.largest).remembered()
     exact = data.exact and found.layout != "padded"
-    return PhaseCost(stages.train.label, passes, exact, flops, flops / rate if rate else None)
+    peak = _memory(recipe, stages.phase, found, train)
+    return PhaseCost(stages.train.label, passes, exact, flops, flops / rate if rate else None, peak)
+
+
+def _memory(recipe: Recipe, phase: Phase, found: Meter, train: Sequence[Encoded]) -> int | None:
+    folder, tokens = models.local_folder(recipe.model), budget.known_without_torch(recipe.compute)
+    if folder is None or tokens is None:
+        return None
+    shapes, config = phase.selector.adapted(models.stored_shapes(folder)), read_config(folder)
+    on_cpu = not budget.expects_gpu(recipe.compute)
+    return memory.of_training(recipe, phase, config, shapes, found.trained, train, tokens, on_cpu=on_cpu).total
 
 
 def _meter(recipe: Recipe, stages: PhaseStages, examples: Sequence[Encoded]) -> Meter | Uncounted:

@@ -7,10 +7,17 @@ decoders of the usual kind (norm, attention, norm, MLP), as this engine runs the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from langxfer.engine.tokens import Layout, Row, longest, rows_of
+
+if TYPE_CHECKING:
+    from langxfer.data import AnyView
+    from langxfer.engine.encode import Encoded
+    from langxfer.recipe import Phase, Recipe
 
 LAYER = re.compile(r"\.(\d+)\.")
 INTERPRETER = 450 << 20  # resident before a model is there: Python with torch and transformers
@@ -136,3 +143,49 @@ def predict(
 
 def _held(kept: int, on_cpu: bool) -> int:
     return round(kept * HOLES) if on_cpu else kept
+
+
+def largest_micro_batch(
+    examples: Sequence[Encoded], views: Iterable[AnyView], layout: Layout, separate: bool, budget: int, batch_size: int
+) -> int:
+    """Tokens of the largest micro-batch that a step of these examples may have."""
+    views = list(views)
+    groups = [[view for view in views if view.value[0] == side] for side in "ST"] if separate else [views]
+    units = [[_fed(rows_of(example, group, layout), layout) for group in groups] for example in examples]
+    longest = max((tokens for own in units for tokens in own), default=0)
+    batch = sum(sorted(map(sum, units), reverse=True)[:batch_size])
+    return min(max(budget, longest), batch)
+
+
+def _fed(rows: Sequence[Row], layout: Layout) -> int:
+    lengths = [longest([row]) for row in rows]
+    return len(lengths) * max(lengths, default=0) if layout == "padded" else sum(lengths)
+
+
+def of_training(
+    recipe: Recipe,
+    phase: Phase,
+    config: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    trained: Iterable[str],
+    examples: Sequence[Encoded],
+    budget: int,
+    *,
+    on_cpu: bool,
+    interpreter: int | None = None,
+) -> Memory:
+    """Predicted peak of training a phase: ``shapes`` after the selector's adapters, ``budget`` in tokens."""
+    objective, compute = phase.objective, recipe.compute
+    tokens = largest_micro_batch(
+        examples,
+        objective.views,
+        compute.layout,
+        objective.directions_separate,
+        budget,
+        phase.training.batch_size,
+    )
+    size = 2 if recipe.model.dtype == "bfloat16" else FLOAT
+    recompute = compute.activation_checkpointing
+    return predict(
+        config, shapes, trained, tokens, size=size, recompute=recompute, on_cpu=on_cpu, interpreter=interpreter
+    )

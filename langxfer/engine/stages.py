@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any
 
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
-from langxfer.engine import accounting, encode, evaluate, models, reference, sources, translate, weights
+from langxfer.engine import accounting, encode, evaluate, memory, models, reference, sources, translate, weights
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.forward import Scorer
@@ -21,13 +21,13 @@ from langxfer.engine.measuring import Measuring
 from langxfer.engine.mismatch import with_mismatched
 from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
-from langxfer.engine.runtime import Runtime
+from langxfer.engine.runtime import Runtime, resident_memory
 from langxfer.engine.step import Examples, Step
 from langxfer.engine.store import Artifact
 from langxfer.engine.train import train
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
-from langxfer.recipe import Recipe
+from langxfer.recipe import Phase, Recipe
 from langxfer.translation.segment_cache import SegmentCache
 
 Facts = dict[str, Any]
@@ -76,6 +76,22 @@ class Work:
     @cached_property
     def measuring(self) -> Measuring:
         return Measuring(self.recipe, self.runtime, self.model_folder)
+
+    def predicted_memory(
+        self,
+        phase: Phase,
+        network: Any,
+        trained: Iterable[str],
+        examples: Sequence[Encoded],
+        tokens: int,
+        without_model: int | None,
+    ) -> int:
+        """Bytes that training will take at the most, with what the process holds already."""
+        shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
+        config, on_cpu = network.config.to_dict(), self.runtime.device.type == "cpu"
+        return memory.of_training(
+            self.recipe, phase, config, shapes, trained, examples, tokens, on_cpu=on_cpu, interpreter=without_model
+        ).total
 
     def _autocast(self) -> Any:
         return self.runtime.autocast(self.recipe.model.dtype)
@@ -216,6 +232,7 @@ def make_train(
     sets = phase_examples(work, phase, encoded)
     views = scored_views(objective)
     references = reference.read(referenced.path, [e for own in sets for e in own], views) if referenced else None
+    without_model = resident_memory()
     network = weights.load_model(
         recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
@@ -228,7 +245,9 @@ def make_train(
         network.train()
     meter = work.measuring.meter(scorer, parameters, objective, [*sets[0], *sets[1]])
     matmul = work.measuring.matmul_rate(meter)
-    step = Step(scorer, objective, runtime, tokens_per_micro_batch(recipe.compute, network), meter.step)
+    tokens = tokens_per_micro_batch(recipe.compute, network)
+    predicted = work.predicted_memory(phase.phase, network, parameters, sets[0], tokens, without_model)
+    step = Step(scorer, objective, runtime, tokens, meter.step)
     data, validation = (Examples(own, references) for own in sets)
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
@@ -236,7 +255,8 @@ def make_train(
         weights.save_trained(result, folder / weights.TRAINED)
         facts["accounting"] = accounting.train_facts(meter, training, *sets, folder / "metrics.jsonl", matmul)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
-    return {**facts, "trained_parameters": len(parameters), "trained_share": share}
+    facts |= {"trained_parameters": len(parameters), "trained_share": share, "predicted_memory": predicted}
+    return {**facts, "tokens_per_micro_batch": tokens}
 
 
 def make_evaluate(
