@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from langxfer.recipe import Compute
 
-CPU_TOKENS = 512  # more do not make a matrix product faster, and take memory
+CPU_TOKENS = 640  # more do not make a matrix product faster, and take memory
 DRIVER = Path("/dev/nvidiactl")  # there when there is a GPU: known without torch
 FEWEST, MOST = 512, 65536  # on a GPU
 SHARE = 0.8  # of the free memory of a GPU; the rest is for what is not counted

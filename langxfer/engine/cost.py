@@ -5,10 +5,10 @@ FLOPs need the model's files as well. Evaluation is not counted: what it generat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from langxfer.data import Side, View
+from langxfer.data import AnyView, Side, View
 from langxfer.engine import accounting, batches, budget, encode, memory, models, sources
 from langxfer.engine.accounting import Meter, Uncounted
 from langxfer.engine.encode import Encoded
@@ -16,7 +16,7 @@ from langxfer.engine.flops import Account
 from langxfer.engine.formats import SourceRow
 from langxfer.engine.matmul import Setting
 from langxfer.engine.mismatch import with_mismatched
-from langxfer.engine.model_size import read_config
+from langxfer.engine.model_size import Shapes, read_config
 from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.selection import chosen
@@ -112,9 +112,8 @@ def _counted(plan: Plan, store: Store) -> _Data | None:
 def _estimated(recipe: Recipe) -> _Data:
     data = recipe.data
     rows, _ = sources.read(data)
-    languages = len(data.target_languages)
     train, validation = (
-        [example for row in own for example in [_guess(row, data.source_language)] * languages]
+        [_guess(row, data.source_language, target) for row in own for target in data.target_languages]
         for own in sources.split(rows, data)
     )
     every = [*train, *validation]
@@ -122,12 +121,12 @@ def _estimated(recipe: Recipe) -> _Data:
     return _Data(train, validation, tokens, exact=False)
 
 
-def _guess(row: SourceRow, language: str) -> Encoded:
+def _guess(row: SourceRow, source: str, target: str) -> Encoded:
     """An example as long as its characters suggest, in both languages alike."""
-    turn = row.turns[language]
+    turn = row.turns[source]
     prompt, response = (range(round(len(text) / CHARACTERS_PER_TOKEN)) for text in (turn.prompt, turn.response))
     prompts, responses = dict.fromkeys(Side, prompt), dict.fromkeys(View, response)
-    return Encoded(row.id, prompts, responses, dict.fromkeys(Side, 0))
+    return Encoded(f"{row.id}/{target}", prompts, responses, dict.fromkeys(Side, 0))
 
 
 def _phase(recipe: Recipe, stages: PhaseStages, data: _Data) -> PhaseCost | Uncounted:
@@ -137,19 +136,20 @@ def _phase(recipe: Recipe, stages: PhaseStages, data: _Data) -> PhaseCost | Unco
             with_mismatched(own, objective.statistic_views, longest, name)
             for name, own in (("training", data.train), ("validation", data.validation))
         )
-        found = _meter(recipe, stages, [*train, *validation])
+        meters = _meters(recipe, stages, [*train, *validation])
     except (RecipeError, DataError) as error:
         return Uncounted(str(error))
-    if isinstance(found, Uncounted):
-        return found
-    passes = found.phase(stages.phase.training, train, validation)
+    uncounted = next((own for own in meters if isinstance(own, Uncounted)), None)
+    if uncounted is not None:
+        return uncounted
+    own, start = meters
+    passes = own.phase(stages.phase.training, train, validation)
     if stages.reference is not None:
-        every = replace(found, views=tuple(scored_views(objective)))
-        passes["reference"] = found.scoring(every.tokens([*train, *validation]))
-    flops = sum(own.flops for own in passes.values())
-    rate = Setting.of(recipe, found.size.largest).remembered()
-    exact = data.exact and found.layout != "padded"
-    peak = _memory(recipe, stages.phase, found, train)
+        passes["reference"] = start.scoring(start.tokens([*train, *validation]))
+    flops = sum(part.flops for part in passes.values())
+    rate = Setting.of(recipe, own.size.largest).remembered()
+    exact = data.exact and own.layout != "padded"
+    peak = _memory(recipe, stages.phase, own, train)
     return PhaseCost(stages.train.label, passes, exact, flops, flops / rate if rate else None, peak)
 
 
@@ -162,21 +162,22 @@ def _memory(recipe: Recipe, phase: Phase, found: Meter, train: Sequence[Encoded]
     return memory.of_training(recipe, phase, config, shapes, found.trained, train, tokens, on_cpu=on_cpu).total
 
 
-def _meter(recipe: Recipe, stages: PhaseStages, examples: Sequence[Encoded]) -> Meter | Uncounted:
+def _meters(recipe: Recipe, stages: PhaseStages, examples: Sequence[Encoded]) -> Sequence[Meter | Uncounted]:
+    """Of the phase, and of its reference: the model before anything was added to it."""
     folder = models.local_folder(recipe.model)
     stored = models.stored_shapes(folder) if folder else {}
     if not folder or not stored:
-        return Uncounted("the model is not in the cache yet")
-    selector, objective = stages.phase.selector, stages.phase.objective
-    shapes = selector.adapted(stored)
-    return accounting.meter(
-        shapes,
-        read_config(folder),
-        chosen(selector, shapes),
-        objective.views,
-        examples,
-        recipe.compute.layout,
-        recipe.compute.activation_checkpointing,
-        statistic_views=objective.statistic_views,
-        max_length=recipe.data.max_length,
-    )
+        return [Uncounted("the model is not in the cache yet")]
+    selector, objective, compute = stages.phase.selector, stages.phase.objective, recipe.compute
+    config, shapes, longest = read_config(folder), selector.adapted(stored), recipe.data.max_length
+
+    def meter(
+        own: Shapes, trained: Iterable[str], views: Iterable[AnyView], extra: Iterable[AnyView]
+    ) -> Meter | Uncounted:
+        again = compute.activation_checkpointing
+        return accounting.meter(
+            own, config, trained, views, examples, compute.layout, again, statistic_views=extra, max_length=longest
+        )
+
+    learning = meter(shapes, chosen(selector, shapes), objective.views, objective.statistic_views)
+    return [learning, meter(stored, (), scored_views(objective), ())]

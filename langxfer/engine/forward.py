@@ -19,7 +19,6 @@ from langxfer.engine.encode import Encoded
 from langxfer.engine.frozen import lighten
 from langxfer.engine.head import Head, Unsupported
 from langxfer.engine.layout import Layout, Row, Unit, collate, micro_batches, units_of
-from langxfer.logps import LogProbs
 
 SELF_CHECK_TOLERANCE = 2e-3  # nats; layouts and heads that are wrong are off by far more
 
@@ -107,14 +106,6 @@ class Scorer:
     ) -> Iterator[list[Unit]]:
         """The units of the examples in groups of at most ``budget`` tokens (one unit at the least)."""
         return micro_batches(self.units(examples, views, separate), self.layout, budget)
-
-    def log_probs(self, examples: Sequence[Encoded], views: Sequence[AnyView]) -> LogProbs:
-        """Totals and token counts by view, ``[B]`` in the order of the examples, in one forward pass."""
-        totals: dict[AnyView, dict[int, Tensor]] = {view: {} for view in views}
-        for number, view, scores in self.score(self.units(examples, views)):
-            totals[view][number] = scores.sum()
-        total = {view: torch.stack([own[i] for i in range(len(examples))]) for view, own in totals.items()}
-        return LogProbs(total, token_counts(examples, views, self.device))
 
     @torch.no_grad()
     def self_check(self, example: Encoded) -> None:

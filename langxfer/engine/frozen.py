@@ -56,16 +56,15 @@ class _FrozenMlp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, gate: Tensor, up: Tensor, down: Tensor, act: str, shelf: Shelf) -> Tensor:
         flat = hidden.flatten(0, -2).to(gate.dtype)
-        kept = shelf.take(flat, 2, len(flat), gate.shape[0])
+        shape, learn = (2, len(flat), gate.shape[0]), ctx.needs_input_grad[0]
+        kept = shelf.take(flat, *shape) if learn else flat.new_empty(shape)
         opened, raised = kept
         torch.mm(flat, gate.T, out=opened)
         torch.mm(flat, up.T, out=raised)
         inner = ACTIVATIONS[act][0](opened).mul_(raised)
-        if ctx.needs_input_grad[0]:
+        if learn:
             ctx.save_for_backward(gate, up, down, kept)
             ctx.act, ctx.shelf = act, shelf
-        else:
-            shelf.give(kept)
         return torch.mm(inner, down.T).view(hidden.shape)
 
     @staticmethod

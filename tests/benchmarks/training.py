@@ -55,6 +55,8 @@ class Extent:
         search = {"a": size["a"], "b": min(2, size["b"])}  # a whole step of B takes TRL minutes
         micro = {name: [rows for rows in (1, 2, 4, 8, 16) if rows <= most] for name, most in (("a", 16), ("b", 4))}
         micro = {name: [rows for rows in own if 2 * search[name] % rows == 0] for name, own in micro.items()}
+        if options.micro_batch:
+            micro = dict.fromkeys("ab", [options.micro_batch])
         return cls(size, options.shrink or 1, options.steps or 5, 1, micro, search)
 
 
@@ -66,6 +68,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=_positive, help="counted steps (default 5; quick: 1)")
     parser.add_argument("--pairs", type=_positive, help="pairs of an optimizer step (default 8; quick: 1)")
     parser.add_argument("--shrink", type=_positive, help="divide the token ranges of data B (default 1; quick: 4)")
+    parser.add_argument("--micro-batch", type=_positive, help="of TRL, in rows, instead of a search for its best")
     parser.add_argument("--compile", action="store_true", help="try torch.compile for TRL too (minutes of compilation)")
     parser.add_argument("--threads", type=_positive, default=free_cores(), help="of every contender (default: all)")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with id, en and de texts")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from langxfer.data import Side, View
+import torch
+
+from langxfer.data import AnyView, Side, View
 from langxfer.engine.encode import Encoded
+from langxfer.engine.forward import Scorer, token_counts
+from langxfer.logps import LogProbs
 
 VOCABULARY = 261  # of the tiny models
 
@@ -25,3 +29,10 @@ def made_up(sizes: Sequence[tuple[int, int, int, int]], seed: int = 0) -> list[E
         responses = {view: answers[view.response] for view in View}
         examples.append(Encoded(f"{place}/de", prompts, responses, {side: 1 for side in Side}))
     return examples
+
+
+def log_probs(scorer: Scorer, examples: Sequence[Encoded], views: Sequence[AnyView]) -> LogProbs:
+    """Totals ``[B]`` of the views, in one forward pass."""
+    found = {(number, view): scores.sum() for number, view, scores in scorer.score(scorer.units(examples, views))}
+    total = {view: torch.stack([found[number, view] for number in range(len(examples))]) for view in views}
+    return LogProbs(total, token_counts(examples, views))

@@ -22,6 +22,7 @@ from langxfer.engine.forward import Scorer
 from langxfer.engine.model_size import ModelSize, Uncountable, model_size, read_config
 from langxfer.engine.models import stored_shapes
 from langxfer.testing import tiny_model
+from tests.engine.made_up import log_probs
 
 FULL = {"layer_types": ["full_attention"] * 2}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
@@ -124,7 +125,7 @@ def test_the_engines_own_step(load: Load, name: str, kind: str) -> None:
     views = [View.TS, View.TT]
     scorer = Scorer(network, "tree")
     with counted(*LINEAR) as found:
-        sum(scorer.log_probs([example], views).total.values()).sum().backward()
+        sum(log_probs(scorer, [example], views).total.values()).sum().backward()
     own = tokens.count([example], views, "tree")
     linear = tokens.Tokens(own.prompt, own.response, scored=own.scored)  # without the pairs
     assert found == [flops.account(linear, flops.rates_of(size, trained)).flops]

@@ -295,21 +295,6 @@ def test_self_check(network_of: Callable[..., nn.Module]) -> None:
         Scorer(network, "tree").self_check(EXAMPLES[0])
 
 
-# ---------------------------------------------------------------- batches
-
-
-def test_totals_and_counts_are_in_the_order_of_examples(network_of: Callable[..., nn.Module]) -> None:
-    scorer = Scorer(network_of("llama"), "tree")
-    with torch.no_grad():
-        found, every = scorer.log_probs(EXAMPLES, VIEWS), every_score(scorer)
-    for view in VIEWS:
-        sums = torch.stack([every[number, view].sum() for number in range(len(EXAMPLES))])
-        assert torch.equal(found.total[view], sums)
-        assert found.tokens[view].tolist() == [len(example.responses[view]) for example in EXAMPLES]
-        assert found.total[view].dtype == torch.float64
-        assert found.tokens[view].dtype == torch.float32
-
-
 # ---------------------------------------------------------------- precision
 
 

@@ -23,6 +23,7 @@ from langxfer.engine.layout import Layout
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.step import Examples, Step
 from langxfer.recipe import Compute, Model
+from tests.engine.made_up import log_probs
 
 VIEWS = sorted(View)
 BUDGET = 400
@@ -124,7 +125,7 @@ def test_step_0_identity(folder: Path, encoded: list[Encoded], references: Any, 
         assert dpo["preference"] == dpo["loss"] == pytest.approx(math.log(2), abs=1e-6)
     same = step_of(network, Clo(), runtime).scorer
     for example in encoded:
-        policy = same.log_probs([example], VIEWS)
+        policy = log_probs(same, [example], VIEWS)
         fixed = Examples([example], references).reference(VIEWS, "cpu")
         assert fixed is not None
         for objective in (Clo(), Dpo()):
