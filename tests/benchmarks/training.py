@@ -56,7 +56,7 @@ class Extent:
         micro = {name: [rows for rows in (1, 2, 4, 8, 16) if rows <= most] for name, most in (("a", 16), ("b", 4))}
         micro = {name: [rows for rows in own if 2 * search[name] % rows == 0] for name, own in micro.items()}
         if options.micro_batch:
-            micro = dict.fromkeys("ab", [options.micro_batch])
+            micro = {name: [options.micro_batch] for name in micro}
         return cls(size, options.shrink or 1, options.steps or 5, 1, micro, search)
 
 
