@@ -43,6 +43,8 @@ class Shelf:
         for place, buffer in enumerate(self._free):
             if buffer.numel() >= size and buffer.dtype == like.dtype and buffer.device == like.device:
                 return self._free.pop(place)[:size].view(shape)
+        if self._free:
+            self._free.pop()  # too small for this micro-batch, hence for every longer one: the new one takes its place
         return like.new_empty(size).view(shape)
 
     def give(self, taken: Tensor) -> None:

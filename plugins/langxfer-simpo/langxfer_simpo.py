@@ -23,6 +23,7 @@ class Simpo(Objective):
     beta: float = Field(2.0, gt=0, description="Scale of the mean log-probability of a token.")
     gamma: float = Field(1.0, ge=0, description="Margin by which the chosen answer must win.")
     views: ClassVar[frozenset[View]] = frozenset(View)
+    directions_separate: ClassVar[bool] = True  # a pair for each language of the prompt: one at a time fits in memory
 
     def loss(self, policy: LogProbs, reference: LogProbs | None) -> Terms:
         from torch.nn.functional import logsigmoid

@@ -102,6 +102,17 @@ def test_it_keeps_two_thirds_and_uses_buffers_again() -> None:
     assert shelf.take(hidden.float(), 2, 1).dtype == torch.float32
 
 
+def test_the_shelf_does_not_grow_with_the_lengths_it_has_seen() -> None:
+    """Longer and longer micro-batches: buffers are replaced, not added."""
+    shelf, like = Shelf(), torch.zeros(1)
+    for length in (3, 5, 4, 9, 7):
+        taken = [shelf.take(like, length) for _ in range(4)]
+        for buffer in taken:
+            shelf.give(buffer)
+        assert len(shelf._free) == 4
+    assert {buffer.numel() for buffer in shelf._free} == {9}
+
+
 def test_recomputed_activations_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Activation checkpointing drops the buffers of the first pass, and its backward pass fills one again."""
     network = network_of("llama").requires_grad_(False)
