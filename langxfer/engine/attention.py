@@ -8,9 +8,9 @@ the CPU), ``langxfer_dense`` (scaled dot product with a mask over the whole axis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -117,46 +117,45 @@ def _plain(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: T
     return sdpa_attention_forward(module, query, key, value, mask, **options)
 
 
-def _by_segments(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    rows: Rows | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    if rows is None:
-        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
-    _refuse(options)
-    if dropout or query.device.type != "cpu" or query.shape[-1] != value.shape[-1]:
-        return _by_mask(module, query, key, value, attention_mask, dropout, scaling, rows, **options)
-    scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    out = _RowAttention.apply(query, key, value, rows, scale)
-    return out.transpose(1, 2), None
+def _packed(attend: Callable[[Tensor, Tensor, Tensor, Rows, float, float | None], Tensor]) -> Callable[..., Any]:
+    """An attention function as transformers calls it; ``attend`` gives ``[1, heads, T, D]`` from rows."""
+
+    @wraps(attend)
+    def function(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        dropout: float = 0.0,
+        scaling: float | None = None,
+        rows: Rows | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, None]:
+        if rows is None:
+            return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
+        _refuse(options)
+        usable = attend if not dropout else _masked  # the others have no dropout
+        return usable(query, key, value, rows, dropout, scaling).transpose(1, 2).contiguous(), None
+
+    return function
 
 
-def _by_mask(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    rows: Rows | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    if rows is None:
-        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
-    _refuse(options)
+def _masked(query: Tensor, key: Tensor, value: Tensor, rows: Rows, dropout: float, scale: float | None) -> Tensor:
     grouped = {"enable_gqa": True} if key.shape[1] != query.shape[1] else {}
-    out = nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=rows.mask, dropout_p=dropout, scale=scaling, **grouped
+    return nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=rows.mask, dropout_p=dropout, scale=scale, **grouped
     )
-    return out.transpose(1, 2).contiguous(), None
+
+
+_by_mask = _packed(_masked)
+
+
+@_packed
+def _by_segments(query: Tensor, key: Tensor, value: Tensor, rows: Rows, dropout: float, scale: float | None) -> Tensor:
+    if query.device.type != "cpu" or query.shape[-1] != value.shape[-1]:
+        return _masked(query, key, value, rows, dropout, scale)
+    return _RowAttention.apply(query, key, value, rows, query.shape[-1] ** -0.5 if scale is None else scale)
 
 
 @cache
@@ -166,26 +165,10 @@ def _compiled_flex() -> Any:
     return torch.compile(flex_attention)
 
 
-def _by_blocks(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    rows: Rows | None = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    if rows is None:
-        return _plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)
-    _refuse(options)
-    if dropout:
-        return _by_mask(module, query, key, value, attention_mask, dropout, scaling, rows, **options)
-    out = _compiled_flex()(
-        query, key, value, block_mask=rows.blocks, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
-    )
-    return out.transpose(1, 2).contiguous(), None
+@_packed
+def _by_blocks(query: Tensor, key: Tensor, value: Tensor, rows: Rows, dropout: float, scale: float | None) -> Tensor:
+    grouped = key.shape[1] != query.shape[1]
+    return _compiled_flex()(query, key, value, block_mask=rows.blocks, scale=scale, enable_gqa=grouped)
 
 
 class _RowAttention(torch.autograd.Function):

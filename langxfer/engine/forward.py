@@ -54,7 +54,11 @@ class Scorer:
         reason = not_plain(model.config.get_text_config(), longest)
         if layout != "padded" and reason:
             self.layout = "padded"
-            notify(f"compute.layout: {reason}, so rows are padded and prompts not shared (padded instead of {layout})")
+            other = ", with sdpa instead of flex" if attention == "flex" else ""
+            notify(
+                f"compute.layout: {reason}, so rows are padded and prompts not shared "
+                f"(padded instead of {layout}{other})"
+            )
         if self.layout != "padded":
             self._pack(attention)
         lighten(model)
