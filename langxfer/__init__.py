@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Selector,
         Term,
         Terms,
+        Translation,
         Translator,
     )
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
@@ -55,7 +56,7 @@ _HOMES: dict[str, tuple[str, str]] = {
         for name in (
             *("Component", "Drop", "Evaluation", "Evaluator", "Evidence", "Filter", "Generation", "Objective"),
             *("OpenTranslator", "Pair", "Prompt", "Ratio", "ResponseScore", "Sampling", "Score", "Selector", "Term"),
-            *("Terms", "Translator"),
+            *("Terms", "Translation", "Translator"),
         )
     },
     **{name: ("langxfer.data", name) for name in ("MismatchedView", "ParallelExample", "Side", "Turn", "View")},
@@ -111,6 +112,7 @@ __all__ = [
     "Term",
     "Terms",
     "Training",
+    "Translation",
     "Translator",
     "Turn",
     "View",

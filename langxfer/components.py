@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, SerializeAsAny
 
@@ -194,18 +194,44 @@ class Pair:
         return f"{self.source}-{self.target}"
 
 
-class OpenTranslator(Protocol):
-    """What ``Translator.open`` gives: a translator with its model in memory."""
+@dataclass(frozen=True)
+class Translation:
+    """A translation with what its translator knows about it.
 
-    def translate(self, segments: Sequence[str], pair: Pair) -> list[str | None]:
+    Attributes:
+        text: None where there is none.
+        score: mean log-probability of its tokens in nats, as the model that made it says; None where none is known.
+        problem: why the text is not to be trusted, in a word or two (``truncated``); None where nothing is known.
+    """
+
+    text: str | None
+    score: float | None = None
+    problem: str | None = None
+
+
+class OpenTranslator(Protocol):
+    """What ``Translator.open`` gives: a translator with its model in memory.
+
+    It may have two more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
+    settings; it is asked about segments whose first translation was cut or ran in circles. ``look_up(documents,
+    pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
+    """
+
+    def translate(self, segments: Sequence[str], pair: Pair) -> Sequence[str | Translation | None]:
         """Translations in the same order and of the same number; None where there is none."""
         ...
 
 
 class Translator(Component):
-    """Something that translates segments of text."""
+    """Something that translates segments of text.
+
+    Attributes:
+        unit: what it is given at a time: a ``sentence`` (white space, markers, code and addresses are kept out of
+            its sight), or a whole ``document``. A property where options decide.
+    """
 
     kind: ClassVar[str] = "translator"
+    unit: ClassVar[Literal["sentence", "document"]] = "sentence"
 
     @abstractmethod
     def languages(self) -> frozenset[str] | None:

@@ -41,6 +41,7 @@ PUBLIC = [
     "Term",
     "Terms",
     "Training",
+    "Translation",
     "Translator",
     "Turn",
     "View",
