@@ -7,7 +7,8 @@ linear layers, the LM head, and the two products of attention, each forward and 
 - wgrad, the gradient of a weight, only for trained weights;
 - attention backward as flash attention computes it: five products, of which one recomputes the scores.
 
-Not counted: norms, softmax, rotary embeddings, activations, embedding lookups, the optimizer.
+Not counted: norms, softmax, rotary embeddings, activations, embedding lookups, the optimizer; and what frozen MLPs
+compute once more where a row is longer than a micro-batch should be.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from langxfer.engine.encode import Encoded
 from langxfer.engine.frozen import lighten
 from langxfer.engine.head import Head, Unsupported
 from langxfer.engine.layout import Layout, Row, Unit, collate, micro_batches, units_of
+from langxfer.engine.products import quicken
 
 SELF_CHECK_TOLERANCE = 2e-3  # nats; layouts and heads that are wrong are off by far more
 
@@ -61,7 +62,8 @@ class Scorer:
             )
         if self.layout != "padded":
             self._pack(attention)
-        lighten(model)
+        self._shelf = lighten(model)
+        quicken(model)
 
     def _pack(self, wanted: str) -> None:
         """The attention that understands packed rows, in place of the one that the model was loaded with."""
@@ -74,6 +76,10 @@ class Scorer:
         if self.model.config._attn_implementation != "eager":
             names = {"sdpa": packing.ROWS if on_cpu else packing.DENSE, "flex": packing.FLEX}
             self.model.set_attn_implementation(names[wanted])
+
+    def keep_at_most(self, tokens: int) -> None:
+        """Bound what frozen MLPs keep of a micro-batch for its backward pass; of other tokens it is made again."""
+        self._shelf.most = tokens
 
     def sequence_logprobs(self, rows: Sequence[Row]) -> list[Tensor]:
         """Per-token log-probabilities, one ``[tokens]`` tensor per branch, in row order.

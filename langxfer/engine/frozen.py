@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from langxfer.engine.products import times
+
 Activation = Callable[[Tensor], Tensor]
 Slope = Callable[[Tensor, Tensor], Tensor]
 ACTIVATIONS: dict[str, tuple[Activation, Slope]] = {
@@ -32,9 +34,14 @@ class Shelf:
 
     Tensors of many sizes that come and go leave holes in the heap, a third of its size in the end; these do not.
     What is taken and never given back is freed like any tensor.
+
+    Attributes:
+        most: tokens for which a layer may keep anything; what it needs of others is computed once more. A row
+            that is longer than a micro-batch should be then takes little more memory than one that is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = most
         self._free: list[Tensor] = []
 
     def take(self, like: Tensor, *shape: int) -> Tensor:
@@ -57,42 +64,68 @@ class _FrozenMlp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, gate: Tensor, up: Tensor, down: Tensor, act: str, shelf: Shelf) -> Tensor:
-        flat = hidden.flatten(0, -2).to(gate.dtype)
-        shape, learn = (2, len(flat), gate.shape[0]), ctx.needs_input_grad[0]
-        kept = shelf.take(flat, *shape) if learn else flat.new_empty(shape)
-        opened, raised = kept
-        torch.mm(flat, gate.T, out=opened)
-        torch.mm(flat, up.T, out=raised)
-        inner = ACTIVATIONS[act][0](opened).mul_(raised)
+        flat, learn = hidden.flatten(0, -2).to(gate.dtype), ctx.needs_input_grad[0]
+        most = len(flat) if shelf.most is None else min(shelf.most, len(flat))
+        first, rest = flat[:most], flat[most:]
+        kept = shelf.take(flat, 2, most, len(gate)) if learn else flat.new_empty(2, most, len(gate))
+        out = _down(_halves(first, gate, up, kept), down, act)
+        if len(rest):
+            out = torch.cat([out, _down(_halves(rest, gate, up), down, act)])
         if learn:
-            ctx.save_for_backward(gate, up, down, kept)
+            ctx.save_for_backward(gate, up, down, kept, rest if len(rest) else None)
             ctx.act, ctx.shelf = act, shelf
-        return torch.mm(inner, down.T).view(hidden.shape)
+        return out.view(hidden.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        gate, up, down, kept = ctx.saved_tensors
-        opened, raised = kept
-        activation, slope = ACTIVATIONS[ctx.act]
-        inner = torch.mm(gradient.flatten(0, -2).to(down.dtype), down)
-        to_gate = slope(raised.mul_(inner), opened)
-        to_up = inner.mul_(activation(opened))
+        gate, up, down, kept, rest = ctx.saved_tensors
+        flat = gradient.flatten(0, -2).to(down.dtype)
+        most = kept.shape[1]
+        given = _turned_back(flat[:most], kept, gate, up, down, ctx.act)
         ctx.shelf.give(kept)
-        given = torch.mm(to_gate, gate).add_(torch.mm(to_up, up))
+        if rest is not None:
+            own = _turned_back(flat[most:], _halves(rest, gate, up), gate, up, down, ctx.act)
+            given = torch.cat([given, own])
         return given.view(gradient.shape), None, None, None, None, None
+
+
+Halves = tuple[Tensor, Tensor] | Tensor  # of the MLP, each [n, I]: the gate before its activation, and the other
+
+
+def _halves(flat: Tensor, gate: Tensor, up: Tensor, out: Tensor | None = None) -> Halves:
+    if out is None:
+        return times(flat, gate.T), times(flat, up.T)
+    out[0].copy_(times(flat, gate.T))
+    out[1].copy_(times(flat, up.T))
+    return out
+
+
+def _down(halves: Halves, down: Tensor, act: str) -> Tensor:
+    opened, raised = halves
+    return times(ACTIVATIONS[act][0](opened).mul_(raised), down.T)
+
+
+def _turned_back(gradient: Tensor, halves: Halves, gate: Tensor, up: Tensor, down: Tensor, act: str) -> Tensor:
+    """The gradient ``[n, H]`` of the input, from that of the output; what ``halves`` has is lost."""
+    opened, raised = halves
+    activation, slope = ACTIVATIONS[act]
+    inner = times(gradient, down)
+    to_gate = slope(raised.mul_(inner), opened)
+    to_up = inner.mul_(activation(opened))
+    return times(to_gate, gate).add_(times(to_up, up))
 
 
 class _Light:
     """A module's ``forward``: the frozen path while nothing in it is trained or replaced, else its own."""
 
     def __init__(self, module: nn.Module, act: str, shelf: Shelf):
-        self._module, self._act, self._shelf = module, act, shelf
+        self._module, self._act, self.shelf = module, act, shelf
 
     def __call__(self, hidden: Tensor) -> Tensor:
         weights = frozen_weights(self._module)
         if weights is None:
             return type(self._module).forward(self._module, hidden)
-        return _FrozenMlp.apply(hidden, *weights, self._act, self._shelf)
+        return _FrozenMlp.apply(hidden, *weights, self._act, self.shelf)
 
 
 def frozen_weights(module: nn.Module) -> list[Tensor] | None:
@@ -104,15 +137,15 @@ def frozen_weights(module: nn.Module) -> list[Tensor] | None:
     return None if any(weight.requires_grad for weight in weights) else weights
 
 
-def lighten(network: nn.Module) -> int:
-    """Let the gated MLPs of a network take the frozen path; returns how many may."""
-    shelf, found = Shelf(), 0
+def lighten(network: nn.Module) -> Shelf:
+    """Let the gated MLPs of a network take the frozen path; returns the buffers that they share."""
+    lights = (vars(module).get("forward") for module in network.modules())
+    shelf = next((light.shelf for light in lights if isinstance(light, _Light)), None) or Shelf()
     for module in network.modules():
         act = _activation(module)
         if act is not None and "forward" not in vars(module) and _agrees(module, act):
             module.forward = _Light(module, act, shelf)  # type: ignore[method-assign]
-            found += 1
-    return found
+    return shelf
 
 
 def _activation(module: nn.Module) -> str | None:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from langxfer.engine.products import times
+
 TILE_TOKENS, TILE_WORDS = 512, 4096  # 8 MiB of logits in float32
 CHUNK_ELEMENTS = 1 << 23  # logits that exist at a time with a trained head: 32 MiB in float32
 
@@ -76,7 +78,7 @@ def precise(dtype: torch.dtype) -> torch.dtype:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right``, added up and kept in float32 also for bfloat16: sums of rounded tiles would drift."""
     if precise(left.dtype) is left.dtype:
-        return left @ right
+        return times(left, right)
     if left.device.type == "cuda":
         return torch.mm(left, right, out_dtype=torch.float32)
     return left.float() @ right.float()

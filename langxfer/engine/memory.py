@@ -73,9 +73,9 @@ def kept_per_token(decoder: Decoder, trained: Iterable[str], size: int, recomput
         size: bytes of an activation: 4 for float32, 2 for bfloat16.
         recompute: activation checkpointing, which keeps a layer's input, and one layer at a time.
     """
+    trained = list(trained)
     parts = [(int(found[1]), name) for name in trained if (found := LAYER.search(name))]
-    lowest = min((layer for layer, _ in parts), default=decoder.layers)
-    lowest = 0 if any(not LAYER.search(name) and "embed" in name for name in trained) else lowest
+    lowest = lowest_layer(trained, decoder)
     in_attention = any("attn" in name or "attention" in name for _, name in parts)
     in_mlp = any("mlp" in name for _, name in parts)
     in_norms = any("norm" in name or ".ln_" in name for _, name in parts)
@@ -83,6 +83,14 @@ def kept_per_token(decoder: Decoder, trained: Iterable[str], size: int, recomput
     layer = _layer(decoder, in_attention, in_mlp, in_norms, size)
     top = FLOAT * decoder.hidden + size * decoder.hidden
     return (layers * size * decoder.hidden + layer if recompute else layers * layer) + top
+
+
+def lowest_layer(trained: Iterable[str], decoder: Decoder) -> int:
+    """The first layer of which something is kept: below the lowest trained parameter there is no backward pass."""
+    found = [(LAYER.search(name), name) for name in trained]
+    if any(layer is None and "embed" in name for layer, name in found):
+        return 0
+    return min((int(layer[1]) for layer, _ in found if layer), default=decoder.layers)
 
 
 def _layer(decoder: Decoder, in_attention: bool, in_mlp: bool, in_norms: bool, size: int) -> int:
@@ -124,15 +132,19 @@ def predict(
     recompute: bool = False,
     on_cpu: bool = True,
     interpreter: int | None = None,
+    budget: int | None = None,
 ) -> Memory:
     """Memory of a step whose largest micro-batch has ``tokens`` tokens.
 
-    ``interpreter`` is what the process holds without the model, where that is known.
+    ``interpreter`` is what the process holds without the model, where that is known. Frozen gated MLPs keep
+    nothing of tokens beyond ``budget``.
     """
     decoder, names = Decoder.of(config, shapes), set(trained)
     learned = sum(prod(shapes[name]) for name in names if name in shapes)
     others = sum(prod(shape) for name, shape in shapes.items() if name not in names)
     kept = tokens * kept_per_token(decoder, names, size, recompute)
+    if budget is not None and decoder.gated and not recompute and not any("mlp" in name for name in names):
+        kept -= max(0, tokens - budget) * 2 * size * decoder.inner * (decoder.layers - lowest_layer(names, decoder))
     tile = 3 * FLOAT * min(tokens, 512) * min(decoder.vocabulary, 4096)
     passing = 3 * size * tokens * max(decoder.inner, 2 * decoder.hidden)
     base = (INTERPRETER if interpreter is None else interpreter) if on_cpu else 0
@@ -187,5 +199,13 @@ def of_training(
     size = 2 if recipe.model.dtype == "bfloat16" else FLOAT
     recompute = compute.activation_checkpointing
     return predict(
-        config, shapes, trained, tokens, size=size, recompute=recompute, on_cpu=on_cpu, interpreter=interpreter
+        config,
+        shapes,
+        trained,
+        tokens,
+        size=size,
+        recompute=recompute,
+        on_cpu=on_cpu,
+        interpreter=interpreter,
+        budget=budget,
     )

@@ -97,6 +97,9 @@ class Step:
     budget: int
     count: Callable[[Sequence[Encoded]], Mapping[str, int]] = lambda examples: {}  # what a step computes, for its log
 
+    def __post_init__(self) -> None:
+        self.scorer.keep_at_most(self.budget)  # one row may be longer, but should not take more memory for it
+
     @property
     def views(self) -> list[View]:
         return sorted(self.objective.views)

@@ -39,8 +39,11 @@ def mlps(network: nn.Module) -> list[Any]:
 @pytest.mark.parametrize("name", MODELS)
 def test_only_plain_gated_mlps_take_the_path(name: str) -> None:
     network = network_of(name).requires_grad_(False)
-    assert lighten(network) == (2 if name in TAKEN else 0)
-    assert lighten(network) == 0  # once is enough
+    shelf = lighten(network)
+    assert [("forward" in vars(mlp)) for mlp in mlps(network)] == [name in TAKEN] * 2
+    taken = [vars(mlp).get("forward") for mlp in mlps(network)]
+    assert (lighten(network) is shelf) == (name in TAKEN)  # once is enough
+    assert [vars(mlp).get("forward") for mlp in mlps(network)] == taken
 
 
 @pytest.mark.parametrize("name", sorted(TAKEN))
@@ -56,6 +59,29 @@ def test_values_and_gradients(name: str) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
         (gradient,) = torch.autograd.grad((found * upstream).sum(), hidden)
         torch.testing.assert_close(gradient, own, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("most", [1, 3, 6, 7, 8])
+def test_a_bound_changes_no_number_and_what_is_kept(most: int) -> None:
+    """Of 7 tokens as many as the bound allows are kept; the others are computed once more."""
+    network = network_of("llama").requires_grad_(False)
+    (mlp, _), hidden = mlps(network), torch.randn(1, 7, 16, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(1, 7, 16, dtype=torch.float64)
+    expected = type(mlp).forward(mlp, hidden)
+    (own,) = torch.autograd.grad((expected * upstream).sum(), hidden)
+    lighten(network).most = most
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.shape[-1] == 24 and tensor.ndim == 3:
+            kept.append(tensor.shape[1])
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        found = mlp(hidden)
+    assert kept == [min(most, 7)]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad((found * upstream).sum(), hidden)[0], own, rtol=1e-12, atol=1e-12)
 
 
 def test_a_trained_or_replaced_part_takes_the_modules_own_path() -> None:
