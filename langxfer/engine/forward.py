@@ -78,8 +78,8 @@ class Scorer:
             self.model.set_attn_implementation(names[wanted])
 
     def keep_at_most(self, tokens: int) -> None:
-        """Bound what frozen MLPs keep of a micro-batch for its backward pass; of other tokens it is made again."""
-        self._shelf.most = tokens
+        """Let a micro-batch with more tokens take no more memory: frozen MLPs keep less, and compute it once more."""
+        self._shelf.budget = tokens
 
     def sequence_logprobs(self, rows: Sequence[Row]) -> list[Tensor]:
         """Per-token log-probabilities, one ``[tokens]`` tensor per branch, in row order.

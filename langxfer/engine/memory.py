@@ -136,15 +136,21 @@ def predict(
 ) -> Memory:
     """Memory of a step whose largest micro-batch has ``tokens`` tokens.
 
-    ``interpreter`` is what the process holds without the model, where that is known. Frozen gated MLPs keep
-    nothing of tokens beyond ``budget``.
+    ``interpreter`` is what the process holds without the model, where that is known. Frozen gated MLPs
+    keep less of a micro-batch above ``budget`` tokens.
     """
     decoder, names = Decoder.of(config, shapes), set(trained)
     learned = sum(prod(shapes[name]) for name in names if name in shapes)
     others = sum(prod(shape) for name, shape in shapes.items() if name not in names)
     kept = tokens * kept_per_token(decoder, names, size, recompute)
     if budget is not None and decoder.gated and not recompute and not any("mlp" in name for name in names):
-        kept -= max(0, tokens - budget) * 2 * size * decoder.inner * (decoder.layers - lowest_layer(names, decoder))
+        kept -= (
+            min(tokens, 2 * max(0, tokens - budget))
+            * 2
+            * size
+            * decoder.inner
+            * (decoder.layers - lowest_layer(names, decoder))
+        )
     tile = 3 * FLOAT * min(tokens, 512) * min(decoder.vocabulary, 4096)
     passing = 3 * size * tokens * max(decoder.inner, 2 * decoder.hidden)
     base = (INTERPRETER if interpreter is None else interpreter) if on_cpu else 0
