@@ -41,7 +41,6 @@ class Process:
             **os.environ,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            "OMP_WAIT_POLICY": "PASSIVE",  # a process whose turn is over must not spin
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
         }
