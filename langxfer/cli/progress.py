@@ -84,7 +84,7 @@ class RunDisplay:
         now = time.monotonic()
         if stage != self._stage:
             self._end()
-            self._stage, self._first = stage, None
+            self._stage, self._first, self._spoke = stage, None, now
         if self._first is None:  # loading a model is not part of the rate
             self._first = (now, done)
         rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from langxfer.components import Pair, Translator
+from langxfer.components import Pair
 from langxfer.engine import models
 from langxfer.engine.document_files import Layout, layout_of, read_pieces
 from langxfer.engine.pieces import Piece
@@ -22,10 +22,8 @@ from langxfer.engine.quality import Report
 from langxfer.engine.translation_job import Failed, TranslationJob
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.events import Event, Progress
-from langxfer.languages import language
 from langxfer.recipe import Translating
-from langxfer.translation.pipeline import Pipeline
-from langxfer.translation.segment_cache import SegmentCache
+from langxfer.translation.pipeline import WINDOW, check_spoken, open_pipeline
 
 STDIN = Path("-")
 STREAM_WINDOW = 500  # segments read ahead where somebody waits for each result; a file is quicker with more
@@ -73,12 +71,14 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
         ArtifactError: a file or the cache cannot be written. What was translated is kept in the cache.
     """
     translator, quality = request.translating.translator, request.translating.quality
-    check_pair(translator, request.pair)
+    if request.pair.source == request.pair.target:
+        raise RecipeError(f"both languages are {request.pair.source}: there is nothing to translate. See --to.")
+    check_spoken(translator, [request.pair])
     targets = _targets(request)
     layouts = {path: request.layout or layout_of(path) for path in request.inputs}
     _check_files(request, targets, layouts)
-    window = STREAM_WINDOW if request.output is None else None
-    with opened(translator, device_of(request.device), window) as pipeline:
+    device, window = device_of(request.device), STREAM_WINDOW if request.output is None else WINDOW
+    with open_pipeline(translator, device, models.cache_folder(), [request.pair], window) as pipeline:
         job = TranslationJob(pipeline, translator.name, request.pair, request.failed, quality)
         for path in request.inputs:
             told = lambda done, total, path=path: observe(Progress(_name(path), done, total, "segments"))  # noqa: E731
@@ -88,22 +88,6 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
                 for content in job.pieces(pieces, references, told):
                     write(content)
         return job.report(lambda done, total: observe(Progress("there and back", done, total, "segments")))
-
-
-def check_pair(translator: Translator, pair: Pair) -> None:
-    """Refuse what cannot be translated before anything is loaded.
-
-    Raises:
-        RecipeError: an unknown language, one that the translator does not speak, or twice the same.
-    """
-    spoken = translator.languages()
-    for tag in (pair.source, pair.target):
-        language(tag)
-        if spoken is not None and tag not in spoken:
-            known = ", ".join(sorted(spoken))
-            raise RecipeError(f'translator "{translator.name}" does not speak {tag}. It speaks: {known}.')
-    if pair.source == pair.target:
-        raise RecipeError(f"--from and --to are both {pair.source}. Name two languages.")
 
 
 def device_of(choice: str) -> str:
@@ -129,14 +113,6 @@ def _has_driver() -> bool:
             ctypes.CDLL(name)
             return True
     return False
-
-
-@contextmanager
-def opened(translator: Translator, device: str, window: int | None = None) -> Iterator[Pipeline]:
-    """The translator behind the cache that all runs share."""
-    kept = models.cache_folder()
-    with SegmentCache(kept / "segments.sqlite") as cache, translator.open(device, kept) as loaded:
-        yield Pipeline(loaded, translator.unit, cache, {**translator.what(), "device": device})
 
 
 # ---------------------------------------------------------------- files
