@@ -6,6 +6,8 @@ from langxfer.translation.faults import fault
 from langxfer.translation.memory_files import SUFFIXES, Unit, base_tag, read_units
 from langxfer.translation.pipeline import Counts, Document, Pipeline, open_pipeline
 from langxfer.translation.segment_cache import SegmentCache
+from langxfer.translation.sentences import split_further, split_sentences
+from langxfer.translation.skeleton import Skeleton, take_apart
 
 __all__ = [
     "SUFFIXES",
@@ -17,6 +19,7 @@ __all__ = [
     "Document",
     "Pipeline",
     "SegmentCache",
+    "Skeleton",
     "Unit",
     "base_tag",
     "check_compute_type",
@@ -24,4 +27,7 @@ __all__ = [
     "fault",
     "open_pipeline",
     "read_units",
+    "split_further",
+    "split_sentences",
+    "take_apart",
 ]

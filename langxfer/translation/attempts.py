@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from langxfer.components import OpenTranslator, Pair, Translation
 from langxfer.errors import PluginError
 from langxfer.translation.faults import NONE, fault
-from langxfer.translation.stand_in import Skeleton, split_further, take_apart
+from langxfer.translation.sentences import split_further
+from langxfer.translation.skeleton import Skeleton, take_apart
 
 SPLITS = 3  # times that a segment is cut in two, when its parts come back with a problem as well
 

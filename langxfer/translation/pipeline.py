@@ -25,7 +25,8 @@ from langxfer.languages import language
 from langxfer.translation import faults
 from langxfer.translation.attempts import Attempts, checked
 from langxfer.translation.segment_cache import Kept, SegmentCache, scope
-from langxfer.translation.stand_in import take_apart
+from langxfer.translation.sentences import has_letter
+from langxfer.translation.skeleton import take_apart
 
 VERSION = 1  # raised when the same segments begin to make other documents
 CACHE_FILE = "segments.sqlite"
@@ -256,7 +257,7 @@ class Whole:
     def __init__(self, text: str, language: str):
         core = text.strip()
         self._text = text
-        self.segments: Sequence[str] = (core,) if core else ()
+        self.segments: Sequence[str] = (core,) if has_letter(core) else ()
 
     def rebuild(self, translations: Sequence[str], target: str) -> str:
         """The translation, with the white space of the document around it."""
