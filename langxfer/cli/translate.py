@@ -49,7 +49,12 @@ FormatOption = Annotated[
 ]
 LinesOption = Annotated[bool, typer.Option("--lines", help="Each line of a text is a document, not the whole file.")]
 FieldsOption = Annotated[
-    str, typer.Option(metavar="NAMES", help="JSON fields to translate, with commas; paths as in messages[].content.")
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="JSON fields to translate, with commas; paths as in messages[].content. Without it instruction, input "
+        "and output, as far as they are there.",
+    ),
 ]
 FailedOption = Annotated[
     Literal["empty", "keep", "drop", "error"],
@@ -80,7 +85,7 @@ def translate(
     set_: SetOption = None,
     format_: FormatOption = None,
     lines: LinesOption = False,
-    fields: FieldsOption = "instruction,input,output",
+    fields: FieldsOption = None,
     failed: FailedOption = "empty",
     device: DeviceOption = "auto",
     references: ReferencesOption = None,
@@ -109,7 +114,7 @@ def translate(
         inputs=tuple(inputs or [STDIN]),
         output=output,
         layout=_layout(format_, lines),
-        fields=_names(fields),
+        fields=_names(fields or ""),
         failed=failed,
         device=device,
         references=references,

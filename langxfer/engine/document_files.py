@@ -43,7 +43,7 @@ def read_pieces(file: IO[bytes], name: str, layout: Layout, pair: Pair, fields: 
         name: of the file, for messages.
         layout: as above.
         pair: languages; TMX alone looks at them.
-        fields: names or paths; JSON lines alone look at them.
+        fields: names or paths, none for the usual ones; JSON lines alone look at them.
 
     Raises:
         DataError: the file is broken (with the line), or there is nothing in it of what was asked for.

@@ -22,13 +22,21 @@ class _Span:
     text: str
 
 
-def read_jsonl(file: IO[bytes], name: str, fields: Sequence[str]) -> Iterator[Piece]:
-    """A piece a line; ``fields`` are names or paths such as ``messages[].content``.
+USUAL_FIELDS = ("instruction", "input", "output")
+
+
+def read_jsonl(file: IO[bytes], name: str, fields: Sequence[str] = ()) -> Iterator[Piece]:
+    """A piece a line.
+
+    Args:
+        file: open for reading bytes.
+        name: of the file, for messages.
+        fields: names or paths such as ``messages[].content``; none: the usual ones, as far as they are there.
 
     Raises:
         DataError: a line is not an object, a field holds something else than text, or no object has it.
     """
-    met: dict[str, int] = dict.fromkeys(fields, 0)
+    met: dict[str, int] = dict.fromkeys(fields or USUAL_FIELDS, 0)
     seen: dict[str, None] = {}
     objects = 0
     for number, raw in enumerate(file, 1):
@@ -37,7 +45,7 @@ def read_jsonl(file: IO[bytes], name: str, fields: Sequence[str]) -> Iterator[Pi
         if not line.strip("\ufeff \t\r\n"):
             yield passing(where, raw)
             continue
-        finder = _Finder(line, where, frozenset(fields))
+        finder = _Finder(line, where, frozenset(met))
         spans = finder.spans()
         objects += 1
         seen.update(dict.fromkeys(finder.keys))
@@ -46,7 +54,7 @@ def read_jsonl(file: IO[bytes], name: str, fields: Sequence[str]) -> Iterator[Pi
         texts = tuple((span.path, span.text) for span in spans if span.text.strip())
         yield Piece(where, texts, lambda texts, line=line, spans=spans: _replaced(line, spans, texts))
     absent = [path for path, count in met.items() if not count]
-    if objects and absent:
+    if objects and absent and (fields or len(absent) == len(met)):
         raise DataError(
             f"{name}: no object has a text under {', '.join(absent)}. Fields in there: {', '.join(seen) or 'none'}. "
             "Name those to be translated with --fields."

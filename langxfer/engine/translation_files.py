@@ -39,11 +39,11 @@ class Request:
         inputs: files; ``-`` is stdin.
         output: file, or folder where there are several inputs; None is stdout.
         layout: of input, output and references; None goes by the suffix of each input.
-        fields: names or paths of the texts in JSON lines.
+        fields: names or paths of the texts in JSON lines; none: the usual ones, as far as they are there.
         failed: what is written where there is no translation (see ``TranslationJob``).
         device: ``auto`` takes CUDA where torch sees a device.
         references: a file laid out as the input, with a translation of every text.
-        reference_fields: names or paths in it.
+        reference_fields: names or paths in it; none: as ``fields``.
     """
 
     translating: Translating
