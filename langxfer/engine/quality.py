@@ -91,9 +91,9 @@ class PairReport:
         samples: a few of them.
         lost: the others by reason, most frequent first.
         parts: numbers by kind of text.
-        deciles: of the model's scores of segments, in nats a token: minimum, nine deciles, maximum; empty where the
-            translator gives none.
-        scored: segments behind them.
+        deciles: of the model's scores, in nats a token, an example's being the mean of its segments': minimum, nine
+            deciles, maximum; empty where the translator gives none. Of kept and lost examples.
+        scored: examples behind them.
         retried: segments whose first translation was cut or ran in circles, and whose second was good.
         scores: against references, and of the way there and back, each with its signature.
         round_trips: a few texts that were translated there and back; the note is what came back.
@@ -198,9 +198,10 @@ class PairTally:
                 ratios.append(count(target.strip()) / length)
         self._judge(own, part, Sample(identity, source, target))
 
-    def segments(self, scores: Iterable[float], retried: int) -> None:
-        """Add what a model said of segments, and how many it was asked for twice."""
-        self._scores.extend(scores)
+    def judged(self, score: float | None, retried: int) -> None:
+        """Add what a model said of an example, in nats a token, and how many of its segments it was asked for twice."""
+        if score is not None:
+            self._scores.append(score)
         self._retried += retried
 
     def report(self, scores: Sequence[Score] = (), round_trips: Sequence[Sample] = ()) -> PairReport:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from statistics import fmean
 from typing import Literal
 
 from langxfer.components import Pair, Score
@@ -105,8 +106,8 @@ class TranslationJob:
         if waiting.references is not None:
             self._translations += [document.text or "" for document in documents]
             self._references += waiting.references
-        for document in documents:
-            tally.segments(document.scores, document.retried)
+        scores = [score for document in documents for score in document.scores]
+        tally.judged(fmean(scores) if scores else None, sum(document.retried for document in documents))
         problems = list(dict.fromkeys(document.problem for document in documents if document.problem is not None))
         if problems:
             return self._lost(piece, documents, ", ".join(problems))

@@ -35,7 +35,7 @@ def summary_lines(report: Report) -> Iterator[str]:
             yield f"  {part.part}: {_part_summary(part, pair)}"
         if pair.deciles:
             low, middle, high = (pair.deciles[place] for place in (1, 5, 9))
-            most = f"80 % of {pair.scored:,} segments between {low:.2f} and {high:.2f}"
+            most = f"80 % of {pair.scored:,} between {low:.2f} and {high:.2f}"
             yield f"  model score, nats a token: median {middle:.2f}, {most}"
         if pair.retried:
             yield f"  {pair.retried:,} segments came back cut or running in circles, and were good the second time"
@@ -125,9 +125,9 @@ def _languages(pair: PairReport, identifier: str) -> list[str]:
 def _model(pair: PairReport) -> list[str]:
     lines = []
     if pair.deciles:
-        head = ["n", "lowest", *(f"{tenth}0 %" for tenth in range(1, 10)), "highest"]
+        head = ["examples", "lowest", *(f"{tenth}0 %" for tenth in range(1, 10)), "highest"]
         row = [f"{pair.scored:,}", *(f"{value:.2f}" for value in pair.deciles)]
-        about = "Mean log-probability of a token, in nats, by segment, as the translator says; deciles."
+        about = "Mean log-probability of a token, in nats, as the translator says: an example's mean over its segments."
         lines += ["### Model scores", "", about, "", *_table(head, [row]), ""]
     if pair.retried:
         lines += [f"{pair.retried:,} segments came back cut or running in circles, and were good the second time.", ""]
