@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -38,6 +39,11 @@ COMMIT_SECONDS = 5.0  # translation that a killed process can lose
 FASTER = 4  # times larger than the last one a chunk may be
 
 Progress = Callable[[int, int | None], None]
+
+
+def what() -> dict[str, Any]:
+    """What decides documents beside the translator, as JSON values: part of cache keys."""
+    return {"version": VERSION, "faults": faults.VERSION, "sentencex": version("sentencex")}
 
 
 class Document(NamedTuple):
