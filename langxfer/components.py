@@ -212,9 +212,10 @@ class Translation:
 class OpenTranslator(Protocol):
     """What ``Translator.open`` gives: a translator with its model in memory.
 
-    It may have two more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
+    It may have three more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
     settings; it is asked about segments whose first translation was cut or ran in circles. ``look_up(documents,
     pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
+    ``usage()`` gives what it has used so far, numbers by name (tokens, requests, money), to be said at the end.
     """
 
     def translate(self, segments: Sequence[str], pair: Pair) -> Sequence[str | Translation | None]:
@@ -236,6 +237,15 @@ class Translator(Component):
     @abstractmethod
     def languages(self) -> frozenset[str] | None:
         """BCP-47 tags it speaks, in both directions; None when only the data can tell."""
+
+    def cannot(self, pair: Pair) -> str | None:
+        """Why it cannot translate in a direction, without a full stop; None where nothing is known against it."""
+        spoken = self.languages()
+        unspoken = [tag for tag in (pair.source, pair.target) if spoken is not None and tag not in spoken]
+        if not unspoken:
+            return None
+        known = ", ".join(sorted(spoken or ()))
+        return f'translator "{self.name}" does not speak {" or ".join(unspoken)}. It speaks: {known}'
 
     @abstractmethod
     def open(self, device: str, cache: Path) -> AbstractContextManager[OpenTranslator]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from langxfer.components import AnyEvaluator, AnyFilter, AnyObjective, AnySelector, AnyTranslator, Component
+from langxfer.components import AnyEvaluator, AnyFilter, AnyObjective, AnySelector, AnyTranslator, Component, Pair
 from langxfer.languages import check_language
 
 
@@ -235,12 +235,9 @@ class Recipe(Section):
             return []
         if self.translator is None:
             return [f"data.format {self.data.format} has one language only: add a translator"]
-        spoken = self.translator.languages()
-        return [
-            f'translator "{self.translator.name}" does not speak {tag}. It speaks: {", ".join(sorted(spoken or ()))}'
-            for tag in (self.data.source_language, *self.data.target_languages)
-            if spoken is not None and tag not in spoken
-        ]
+        pairs = [Pair(self.data.source_language, tag) for tag in self.data.target_languages]
+        found = [self.translator.cannot(pair) for pair in pairs]
+        return list(dict.fromkeys(problem for problem in found if problem))
 
     def _validation_problems(self) -> list[str]:
         if self.data.validation:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def register_translators() -> list[type[Translator]]:
     from langxfer.builtin.m2m100 import M2M100
     from langxfer.builtin.memory import Memory
+    from langxfer.builtin.pivot import Pivot
 
-    return [M2M100, Memory]
+    return [M2M100, Memory, Pivot]
 
 
 @hookimpl
