@@ -237,6 +237,9 @@ class Recipe(Section):
             return [f"data.format {self.data.format} has one language only: add a translator"]
         pairs = [Pair(self.data.source_language, tag) for tag in self.data.target_languages]
         found = [self.translator.cannot(pair) for pair in pairs]
+        if self.quality.round_trip:
+            back = [self.translator.cannot(Pair(pair.target, pair.source)) for pair in pairs]
+            found += [problem and f"quality.round_trip: {problem}" for problem in back]
         return list(dict.fromkeys(problem for problem in found if problem))
 
     def _validation_problems(self) -> list[str]:

@@ -201,7 +201,7 @@ def test_what_has_no_translation_is_treated_and_told(folder: Path, failed: str) 
     found = [json.loads(line)["a"] for line in done.stdout.splitlines()]
     asked = [text if text in ("", "The Klingon.") else expected(text) for text in TREATMENTS[failed]]
     assert found == asked
-    assert b"en-de: 2 of 3 kept; lost: no translation (1)" in done.stderr
+    assert b"en-de: 2 of 3 kept; lost: missing (1)" in done.stderr
     (pair,) = json.loads((folder / "r.json").read_text())["pairs"]
     assert pair["lost"][0]["samples"] == [
         {"id": "stdin:2", "source": "The Klingon.\n\nRain.", "target": f"…\n\n{expected('Rain.')}", "note": ""}
@@ -214,7 +214,7 @@ def test_failed_error_stops_and_leaves_no_output(folder: Path) -> None:
     done = translate(folder, "rows.jsonl", "-o", "out.jsonl", *options)
     assert done.returncode == 1
     assert (
-        b"rows.jsonl:2 has no translation to be trusted: no translation" in done.stderr
+        b"rows.jsonl:2 has no translation to be trusted: missing" in done.stderr
         and b"Traceback" not in done.stderr
     )
     assert not (folder / "out.jsonl").exists()

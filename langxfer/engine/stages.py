@@ -26,6 +26,7 @@ from langxfer.engine.runtime import Runtime, resident_memory
 from langxfer.engine.step import Examples, Step
 from langxfer.engine.store import Artifact
 from langxfer.engine.train import train
+from langxfer.engine.translation_report import make_report
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
@@ -150,6 +151,13 @@ def _retries(counts: Counts) -> Iterator[str]:
         yield f"{counts.retried.total()} segments were translated again: {_listed(ranked(counts.retried))}"
     if counts.failed:
         yield f"{counts.failed.total()} segments have no translation: {_listed(ranked(counts.failed))}"
+
+
+def make_quality(work: Work, folder: Path, translated: Artifact) -> Facts:
+    """The report on the translation: ``translation.json``, ``translation.md``."""
+    label, device = f"{work.plan.quality.label}: there and back", work.runtime.device.type
+    report = make_report(work.recipe, translated.path, folder, device, work.progress(label, "segments"))
+    return {"fidelity": {f"{own.pair}/{part.part}": part.fidelity for own in report.pairs for part in own.parts}}
 
 
 def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:

@@ -27,14 +27,18 @@ class Built:
 
     Attributes:
         id: ``ROW/TAG``.
+        source: the row's turn in the source language.
         example: None where there is no target side.
         reason: why the example is not used, or why there is none; None: it is used.
+        measure: the number that decided, where a filter dropped it.
         translation: what is known of its translation, as in ``translation.jsonl``; None for parallel data.
     """
 
     id: str
+    source: Turn
     example: ParallelExample | None
     reason: str | None
+    measure: float | None = None
     translation: Mapping[str, Any] | None = None
 
 
@@ -59,11 +63,13 @@ def build_examples(
     for row, tag, target, translation in sides:
         identity = f"{row.id}/{tag}"
         facts = None if translation is None else {"id": identity, **translation}
+        source = row.turns[data.source_language]
         if isinstance(target, str):
-            yield Built(identity, None, target, facts)
+            yield Built(identity, source, None, target, None, facts)
         else:
-            example = ParallelExample(identity, row.turns[data.source_language], target, name)
-            yield Built(identity, example, next(_drops(example, data), None), facts)
+            example = ParallelExample(identity, source, target, name)
+            reason, measure = next(_drops(example, data), (None, None))
+            yield Built(identity, source, example, reason, measure, facts)
 
 
 _Side = tuple[SourceRow, str, Turn | str, Mapping[str, Any] | None]
@@ -116,11 +122,11 @@ def _facts(prompt: Document, response: Document) -> dict[str, Any]:
     }
 
 
-def _drops(example: ParallelExample, data: Data) -> Iterator[str]:
+def _drops(example: ParallelExample, data: Data) -> Iterator[tuple[str, float]]:
     for filter_ in data.filters:
         drop = filter_.judge(example)
         if drop is not None:
-            yield f"{filter_.name}: {drop.reason}"
+            yield f"{filter_.name}: {drop.reason}", drop.measure
 
 
 class _Together:
@@ -173,8 +179,8 @@ def write(folder: Path, built: Iterable[Built], rejected: Sequence[Rejected], va
             for name in (*(f"{part}.jsonl" for part in PARTS), DROPPED, TRANSLATION)
         }
 
-        def lose(row: str, reason: str) -> None:
-            write_line(files[DROPPED], {"row": row, "reason": reason})
+        def lose(row: str, reason: str, **texts: Any) -> None:
+            write_line(files[DROPPED], {"row": row, "reason": reason, **texts})
             tally.reasons[reason] += 1
 
         for item in rejected:
@@ -183,7 +189,8 @@ def write(folder: Path, built: Iterable[Built], rejected: Sequence[Rejected], va
             if item.translation is not None:
                 write_line(files[TRANSLATION], dict(item.translation))
             if item.example is None or item.reason is not None:
-                lose(item.id, item.reason or "")
+                target = asdict(item.example.target) if item.example else None
+                lose(item.id, item.reason or "", measure=item.measure, source=asdict(item.source), target=target)
             else:
                 part = "validation" if item.id.rpartition("/")[0] in validation else "train"
                 write_line(files[f"{part}.jsonl"], asdict(item.example))

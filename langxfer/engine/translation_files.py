@@ -73,7 +73,8 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
     translator, quality = request.translating.translator, request.translating.quality
     if request.pair.source == request.pair.target:
         raise RecipeError(f"both languages are {request.pair.source}: there is nothing to translate. See --to.")
-    check_spoken(translator, [request.pair])
+    back = [Pair(request.pair.target, request.pair.source)] if quality.round_trip else []
+    check_spoken(translator, [request.pair, *back])
     targets = _targets(request)
     layouts = {path: request.layout or layout_of(path) for path in request.inputs}
     _check_files(request, targets, layouts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from langxfer.components import Pair
-from langxfer.data import Turn, read_examples, read_jsonl
+from langxfer.data import ParallelExample, Turn, read_examples, read_jsonl
 from langxfer.engine import models
 from langxfer.engine.quality import PairReport, PairTally, Report, Reservoir, Sample, round_trip
 from langxfer.engine.translate import DROPPED, PARTS, TRANSLATION
@@ -58,9 +58,7 @@ class _Collected:
     tally: PairTally
     there: Reservoir[Sample]
 
-    def report(
-        self, pipeline: Pipeline | None, shown: int, progress: Callable[[int, int | None], None]
-    ) -> PairReport:
+    def report(self, pipeline: Pipeline | None, shown: int, progress: Callable[[int, int | None], None]) -> PairReport:
         samples = self.there.items
         if pipeline is None or not samples:
             return self.tally.report()
@@ -72,3 +70,57 @@ class _Collected:
             shown,
         )
         return self.tally.report([score], worst)
+
+
+def _collected(recipe: Recipe, translated: Path) -> dict[str, _Collected]:
+    """By target language."""
+    data, quality = recipe.data, recipe.quality
+    found: dict[str, _Collected] = {}
+    for tag in data.target_languages:
+        pair = Pair(data.source_language, tag)
+        there: Reservoir[Sample] = Reservoir(quality.round_trip, f"{quality.seed}/{pair}/round trip")
+        found[tag] = _Collected(pair, PairTally(pair, quality), there)
+    facts = {row["id"]: row for row in _rows(translated / TRANSLATION)}
+    for part in PARTS:
+        for example in read_examples(translated / f"{part}.jsonl"):
+            _keep(found[example.target.language], example, facts.get(example.id, {}))
+    for row in _rows(translated / DROPPED):
+        for own in _concerned(row, found):
+            own.tally.lost(row["reason"], _lost_sample(row))
+    for identity, row in facts.items():
+        found[identity.rpartition("/")[2]].tally.judged(row["score"], row["retried"])
+    return found
+
+
+def _keep(own: _Collected, example: ParallelExample, facts: Mapping[str, Any]) -> None:
+    for name in ("prompt", "response"):
+        source, target = getattr(example.source, name), getattr(example.target, name)
+        verbatim = facts.get(f"{name}_segments") == 0
+        own.tally.text(name, example.id, source, target, verbatim=verbatim)
+        if not verbatim:
+            own.there.add(Sample(f"{example.id} {name}", source, target))
+    own.tally.kept(Sample(example.id, _shown(example.source), _shown(example.target)))
+
+
+def _concerned(row: Mapping[str, Any], found: Mapping[str, _Collected]) -> Iterable[_Collected]:
+    """One language, or all of them where a row was lost before it came to languages."""
+    tag = row["row"].rpartition("/")[2]
+    return [found[tag]] if "source" in row or tag in found else found.values()
+
+
+def _lost_sample(row: Mapping[str, Any]) -> Sample:
+    source, target, measure = row.get("source"), row.get("target"), row.get("measure")
+    return Sample(
+        row["row"],
+        _shown(Turn(**source)) if source else "",
+        _shown(Turn(**target)) if target else None,
+        "" if measure is None else f"{measure:.3g}",
+    )
+
+
+def _shown(turn: Turn) -> str:
+    return f"{turn.prompt}\n\n{turn.response}"
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    return read_jsonl(path) if path.is_file() else iter(())

@@ -77,7 +77,8 @@ def _pair(pair: PairReport, identifier: str) -> list[str]:
     lines += _samples("The worst ways there and back", pair.round_trips, "came back as")
     lines += _samples("Kept", pair.samples)
     for lost in pair.lost:
-        lines += _samples(f"Lost: {lost.reason}", lost.samples)
+        measured = any(sample.note for sample in lost.samples)
+        lines += _samples(f"Lost: {lost.reason}", lost.samples, "measure" if measured else "")
     for part in pair.parts:
         lines += _samples(f"{part.part.capitalize()} in a wrong language", part.wrong, "taken for")
     return lines
@@ -135,6 +136,7 @@ def _model(pair: PairReport) -> list[str]:
 
 
 def _samples(title: str, samples: Sequence[Sample], noted: str = "") -> list[str]:
+    """A table; ``noted`` is what the notes are called, empty for none."""
     if not samples:
         return []
     head = ["where", "source", "target", *([noted] if noted else [])]

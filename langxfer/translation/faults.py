@@ -13,7 +13,7 @@ from langxfer.languages import LANGUAGES
 
 VERSION = 1  # raised when other translations begin to be accepted: accepted ones are in the cache
 
-NONE = "no translation"  # says the translator
+NONE = "missing"  # the translator has none
 EMPTY, LOOPING, TOO_LONG, TOO_SHORT, TRUNCATED = "empty", "looping", "too long", "too short", "truncated"
 
 # Three times or more in a row, from 3 characters on: RepetitionFilter of OpusFilter (Aulamo et al. 2020). In Chinese

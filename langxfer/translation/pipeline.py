@@ -343,15 +343,14 @@ def open_pipeline(
 
 
 def check_spoken(translator: Translator, pairs: Iterable[Pair]) -> None:
-    """Refuse languages that a translator does not speak; its model is not needed for that.
+    """Refuse directions that a translator cannot go; its model is not needed for that.
 
     Raises:
-        RecipeError: one of them is not among the translator's, or not a language that is known at all.
+        RecipeError: it cannot go in one of them, or one of the languages is not known at all.
     """
-    spoken = translator.languages()
-    for tag in dict.fromkeys(tag for pair in pairs for tag in (pair.source, pair.target)):
-        language(tag)
-        if spoken is not None and tag not in spoken:
-            raise RecipeError(
-                f'translator "{translator.name}" does not speak {tag}. It speaks: {", ".join(sorted(spoken))}'
-            )
+    for pair in pairs:
+        for tag in (pair.source, pair.target):
+            language(tag)
+        problem = translator.cannot(pair)
+        if problem:
+            raise RecipeError(f"{problem}.")

@@ -118,11 +118,11 @@ def test_what_has_no_translation_is_lost_with_a_reason() -> None:
     examples, lost = apart(build_examples(rows, data_of(languages=("de",)), through(Marking()), "marking"))
     assert [example.id for example in examples] == ["e/de"]
     assert lost == [
-        Rejected("a/de", "translation of the prompt: none"),
-        Rejected("b/de", "translation of the response: none"),
+        Rejected("a/de", "translation of the prompt: missing"),
+        Rejected("b/de", "translation of the response: missing"),
         Rejected("c/de", "translation of the prompt: empty"),
         Rejected("d/de", "translation of the response: looping"),
-        Rejected("f/de", "translation of the response: looping, none, empty"),
+        Rejected("f/de", "translation of the response: looping, missing, empty"),
     ]
 
 
@@ -141,8 +141,20 @@ def test_files_are_written_as_examples_come(tmp_path: Path) -> None:
     assert kept == ParallelExample("c/de", Turn("12", "Not.", "en"), Turn("12", "de(Not.)", "de"), "marking")
     assert list(read_jsonl(tmp_path / "dropped.jsonl")) == [
         {"row": "x", "reason": "empty prompt"},
-        {"row": "b/de", "reason": "translation of the response: looping"},
-        {"row": "d/de", "reason": "shortest: too short"},
+        {
+            "row": "b/de",
+            "reason": "translation of the response: looping",
+            "measure": None,
+            "source": {"prompt": "Who?", "response": "Loop.", "language": "en"},
+            "target": None,
+        },
+        {
+            "row": "d/de",
+            "reason": "shortest: too short",
+            "measure": 3,
+            "source": {"prompt": "Hm?", "response": "SO.", "language": "en"},
+            "target": {"prompt": "de(Hm?)", "response": "de(SO.)", "language": "de"},
+        },
     ]
     facts = {row["id"]: row for row in read_jsonl(tmp_path / "translation.jsonl")}
     assert facts["a/de"] == {
