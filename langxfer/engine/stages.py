@@ -29,6 +29,7 @@ from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
 from langxfer.translation.segment_cache import SegmentCache
+from langxfer.translation.usage import listed, used
 
 Facts = dict[str, Any]
 
@@ -115,6 +116,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
     train_rows, validation_rows = sources.split(rows, data)
     every = [*train_rows, *validation_rows]
     progress = work.progress(work.plan.translate.label, "segments")
+    usage: dict[str, float] = {}
     if translator is None:
         examples, dropped = translate.build_examples(every, data, None, "parallel", progress)
     else:
@@ -122,6 +124,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
         with SegmentCache(kept / "segments.sqlite") as cache, translator.open(work.runtime.device.type, kept) as opened:
             cached = cache.cached(opened, {**translator.what(), "device": work.runtime.device.type})
             examples, dropped = translate.build_examples(every, data, cached, translator.name, progress)
+            usage = used(opened)
     held_out = {row.id for row in validation_rows}
     parts = {"train": [], "validation": []}
     for example in examples:
@@ -136,6 +139,9 @@ def make_translate(work: Work, folder: Path) -> Facts:
     if data.validation and not parts["validation"]:
         raise DataError(f"data.source {data.source}: no validation example is left. Dropped: {_listed(counts)}.")
     facts = {"rows": len(rows), "train": len(parts["train"]), "validation": len(parts["validation"]), "dropped": counts}
+    if usage:
+        facts["usage"] = usage
+        work.emit(Notice(f"translator {translator.name} used {listed(usage)}"))
     if rejected:
         work.emit(Notice(f"{len(rejected)} of {len(rows) + len(rejected)} rows cannot be used: {_counted(rejected)}"))
     if dropped:
