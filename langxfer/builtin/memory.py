@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,8 +18,6 @@ from langxfer.components import AnyTranslator, OpenTranslator, Pair, Translation
 from langxfer.errors import DataError
 from langxfer.translation import SUFFIXES, Unit, base_tag, read_units
 
-FUZZY = "fuzzy match"
-
 
 class Memory(Translator):
     """A translator that looks texts up in TMX, TSV or JSON-lines files, in either direction.
@@ -27,8 +27,9 @@ class Memory(Translator):
 
     With ``min_similarity`` the most similar entry will do for a segment that no entry equals, as in the tools of
     translators: similarity is 1 - edit distance / length of the longer text, in characters, and the numbers in both
-    texts must be the same. It is the translation of another text, so it carries the problem ``fuzzy match``, and
-    shows in reports. What no file has goes to ``fallback``, or has no translation (None).
+    texts must be the same. It is the translation of another text and should be read by somebody: the logarithm of the
+    similarity is its score, and at the end the memory says how many texts it found equal, similar and not at all.
+    What no file has goes to ``fallback``, or has no translation (None).
     """
 
     name: Literal["memory"] = "memory"
@@ -86,6 +87,7 @@ class _OpenMemory:
     def __init__(self, memory: Memory, fallback: OpenTranslator | None):
         self._memory, self._fallback = memory, fallback
         self._entries: dict[Pair, Entries] = {}
+        self._counts: Counter[str] = Counter()
 
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """Translations in the same order and of the same number; blank segments and outer white space stay.
@@ -107,11 +109,13 @@ class _OpenMemory:
             DataError: as ``translate``.
         """
         entries = self._of(pair)
-        return [_around(document, entries.equal(document)) for document in documents]
+        found = [_around(document, entries.equal(document)) for document in documents]
+        self._counts["equal"] += len(found) - found.count(None)
+        return found
 
     def usage(self) -> dict[str, float]:
-        """What the fallback has used."""
-        return dict(self._fallback.usage()) if hasattr(self._fallback, "usage") else {}
+        """Texts found ``equal``, ``similar`` or not at all (``missing``), and what the fallback has used."""
+        return {**self._counts, **(self._fallback.usage() if hasattr(self._fallback, "usage") else {})}
 
     def _translate(self, segments: Sequence[str], pair: Pair, fallback: Any) -> list[str | Translation | None]:
         entries = self._of(pair)
@@ -127,10 +131,15 @@ class _OpenMemory:
         if not segment.strip():
             return segment
         found = _around(segment, entries.equal(segment))
-        if found is None and self._memory.min_similarity is not None:
-            similar = _around(segment, entries.similar(segment, self._memory.min_similarity))
-            return None if similar is None else Translation(similar, problem=FUZZY)
-        return found
+        if found is not None:
+            self._counts["equal"] += 1
+            return found
+        similar = entries.similar(segment, self._memory.min_similarity) if self._memory.min_similarity else None
+        if similar is not None:
+            self._counts["similar"] += 1
+            return Translation(_around(segment, similar.text), similar.score)
+        self._counts["missing"] += 1
+        return None
 
     def _of(self, pair: Pair) -> Entries:
         """The entries of a direction, read once."""
@@ -169,15 +178,15 @@ class Entries:
         """The translation of an entry that equals the text."""
         return self.targets.get(self._key(text))
 
-    def similar(self, text: str, least: float) -> str | None:
-        """The translation of the most similar entry with the same numbers, the first of several."""
+    def similar(self, text: str, least: float) -> Translation | None:
+        """The translation of the most similar entry with the same numbers, the first of several; scored."""
         from rapidfuzz.distance import Levenshtein
         from rapidfuzz.process import extractOne
 
         key = self._key(text)
         choices = self._by_numbers.get(_numbers(key), [])
         found = extractOne(key, choices, scorer=Levenshtein.normalized_similarity, score_cutoff=least)
-        return None if found is None else self.targets[found[0]]
+        return None if found is None else Translation(self.targets[found[0]], math.log(found[1]))
 
     def _add(self, unit: Unit, source: str, target: str) -> None:
         translation = next((text.strip() for tag, text in unit if tag == target and text.strip()), None)

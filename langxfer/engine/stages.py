@@ -31,6 +31,7 @@ from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
 from langxfer.translation.pipeline import Counts, open_pipeline
+from langxfer.translation.usage import listed
 
 Facts = dict[str, Any]
 
@@ -126,7 +127,11 @@ def make_translate(work: Work, folder: Path) -> Facts:
         with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
             built = translate.build_examples(every, data, pipeline, translator.name, progress)
             tally = translate.write(folder, built, rejected, held_out)
+            usage = pipeline.usage
         facts["translation"] = pipeline.counts.facts()
+        if usage:
+            facts["usage"] = usage
+            work.emit(Notice(f"translator {translator.name} used {listed(usage)}"))
         for sentence in _retries(pipeline.counts):
             work.emit(Notice(sentence))
     for part, wanted in (("train", True), ("validation", data.validation)):

@@ -21,9 +21,10 @@ from langxfer.engine.pieces import Piece
 from langxfer.engine.quality import Report
 from langxfer.engine.translation_job import Failed, TranslationJob
 from langxfer.errors import ArtifactError, DataError, RecipeError
-from langxfer.events import Event, Progress
+from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Translating
 from langxfer.translation.pipeline import WINDOW, check_spoken, open_pipeline
+from langxfer.translation.usage import listed
 
 STDIN = Path("-")
 STREAM_WINDOW = 500  # segments read ahead where somebody waits for each result; a file is quicker with more
@@ -88,7 +89,10 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
                 references = _references(request, layouts[path])
                 for content in job.pieces(pieces, references, told):
                     write(content)
-        return job.report(lambda done, total: observe(Progress("there and back", done, total, "segments")))
+        report = job.report(lambda done, total: observe(Progress("there and back", done, total, "segments")))
+        if pipeline.usage:
+            observe(Notice(f"translator {translator.name} used {listed(pipeline.usage)}"))
+    return report
 
 
 def device_of(choice: str) -> str:

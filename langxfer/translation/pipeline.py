@@ -28,6 +28,7 @@ from langxfer.translation.attempts import Attempts, checked
 from langxfer.translation.segment_cache import Kept, SegmentCache, scope
 from langxfer.translation.sentences import has_letter
 from langxfer.translation.skeleton import take_apart
+from langxfer.translation.usage import used
 
 VERSION = 1  # raised when the same segments begin to make other documents
 CACHE_FILE = "segments.sqlite"
@@ -133,6 +134,11 @@ class Pipeline:
         self._take_apart: Callable[[str, str], Parts] = Whole if unit == "document" else take_apart
         self._chunk_characters = float(FIRST_CHUNK)
         self._failed: dict[tuple[Pair, str], str] = {}  # nothing that failed is in the cache
+
+    @property
+    def usage(self) -> dict[str, float]:
+        """What the translator says that it has used so far (requests, tokens, money), by name."""
+        return used(self._opened)
 
     def documents(
         self, texts: Iterable[str], pair: Pair, progress: Progress | None = None, count: int | None = None

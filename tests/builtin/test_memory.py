@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -138,12 +139,12 @@ def test_whole_documents_are_looked_up_without_the_fallback(tmp_path):
 FUZZY = "en\tde\nIt takes 3 days.\tEs dauert 3 Tage.\nIt takes days.\tEs dauert Tage.\nHello\tHallo\n"
 
 
-def test_similar_entries_are_off_by_default_and_marked_when_on(tmp_path):
+def test_similar_entries_are_off_by_default_and_scored_when_on(tmp_path):
     assert translate(memory(tmp_path, "m.tsv", FUZZY), ["It took 3 days."]) == [None]
     fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7)
     segments = [" It took 3 days.", "It takes 3 days.", "It takes 4 days.", "Something else", " "]
     assert translate(fuzzy, segments) == [
-        Translation(" Es dauert 3 Tage.", problem="fuzzy match"),
+        Translation(" Es dauert 3 Tage.", math.log(1 - 4 / 16)),
         "Es dauert 3 Tage.",
         None,  # other numbers
         None,
@@ -153,10 +154,19 @@ def test_similar_entries_are_off_by_default_and_marked_when_on(tmp_path):
     assert memory(tmp_path, "m.tsv", FUZZY).what() != fuzzy.what()
 
 
+def test_what_was_found_is_counted(tmp_path):
+    fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7)
+    with fuzzy.open("cpu", Path("unused")) as opened:
+        assert opened.usage() == {}
+        opened.look_up(["Hello", "Hella"], EN_DE)
+        opened.translate(["Hello", "Hella", "Helli", "Something else", ""], EN_DE)
+        assert opened.usage() == {"equal": 2, "similar": 2, "missing": 1}
+
+
 def test_a_similar_entry_goes_before_the_fallback(tmp_path):
     (tmp_path / "more.tsv").write_text("en\tde\nHella\tFALSCH\nBye\tTschüss\n", encoding="utf-8")
     fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7, fallback=Memory(files=("more.tsv",)))
-    assert translate(fuzzy, ["Hella", "Bye"]) == [Translation("Hallo", problem="fuzzy match"), "Tschüss"]
+    assert translate(fuzzy, ["Hella", "Bye"]) == [Translation("Hallo", math.log(1 - 1 / 5)), "Tschüss"]
 
 
 @given(st.text(alphabet="ab 1", min_size=1), st.lists(st.text(alphabet="ab 1", min_size=1), min_size=1, max_size=8))
@@ -178,7 +188,7 @@ def test_the_most_similar_entry_is_found(tmp_path_factory, text, sources):
     elif best == 1:
         assert found == str(sources.index(text))
     else:
-        assert found.problem == "fuzzy match" and abs(similarities[int(found.text)] - best) < 1e-9
+        assert abs(similarities[int(found.text)] - best) < 1e-9 > abs(math.exp(found.score) - best)
 
 
 def numbers(text: str) -> list[str]:
@@ -219,7 +229,7 @@ def test_a_second_try_asks_the_fallback_with_other_settings(tmp_path):
     for fallback, expected in ((Again(), ["Hallo", "second"]), (None, ["Hallo", None])):
         with memory(tmp_path, "m.tsv", text, fallback=fallback).open("cpu", Path("unused")) as opened:
             assert opened.translate_again(["Hello", "Bye"], EN_DE) == expected
-            assert opened.usage() == ({"requests": 2} if fallback else {})
+            assert opened.usage() == {"equal": 1, "missing": 1} | ({"requests": 2} if fallback else {})
     with memory(tmp_path, "m.tsv", text, fallback=FakeTranslator(missing="y")).open("cpu", Path("unused")) as opened:
         assert opened.translate_again(["Hello", "Bye"], EN_DE) == ["Hallo", None]
 
