@@ -7,8 +7,8 @@ There is no factory and no registry of callables. torch is imported inside metho
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -263,6 +263,9 @@ class Drop:
     measure: float
 
 
+Judge = Callable[[Sequence[ParallelExample]], Sequence[Drop | None]]
+
+
 class Filter(Component):
     """Judges a whole example: it stays or goes in all four views."""
 
@@ -271,6 +274,14 @@ class Filter(Component):
     @abstractmethod
     def judge(self, example: ParallelExample) -> Drop | None:
         """None keeps the example."""
+
+    def open(self, device: str, cache: Path) -> AbstractContextManager[Judge]:
+        """What judges many examples at a time: a verdict for each, in order. By default ``judge``, one by one.
+
+        A filter with a model (quality estimation, similarity of embeddings) loads it here, onto ``device`` (``cpu`` or
+        ``cuda``), scores in batches of its own, and frees it at the end. ``cache`` is a folder for what it converts.
+        """
+        return nullcontext(lambda examples: [self.judge(example) for example in examples])
 
 
 # ---------------------------------------------------------------- evaluators

@@ -25,9 +25,10 @@ def register_translators() -> list[type[Translator]]:
 
 @hookimpl
 def register_filters() -> list[type[Filter]]:
-    from langxfer.builtin.filters import Identical
+    from langxfer.builtin import filters as own
 
-    return [Identical]
+    whole_texts = [own.Empty, own.Identical, own.Untranslated, own.LengthRatio, own.Repetition]
+    return [*whole_texts, own.LanguageFilter, own.Alphanumeric, own.Preserved, own.LanguageTask]
 
 
 @hookimpl
