@@ -213,10 +213,7 @@ def test_failed_error_stops_and_leaves_no_output(folder: Path) -> None:
     options = ("--set", "translator.missing=Klingon", "--fields", "a,b", "--failed", "error")
     done = translate(folder, "rows.jsonl", "-o", "out.jsonl", *options)
     assert done.returncode == 1
-    assert (
-        b"rows.jsonl:2 has no translation to be trusted: missing" in done.stderr
-        and b"Traceback" not in done.stderr
-    )
+    assert b"rows.jsonl:2 has no translation to be trusted: missing" in done.stderr and b"Traceback" not in done.stderr
     assert not (folder / "out.jsonl").exists()
 
 
@@ -270,7 +267,18 @@ MISTAKES = [
     (("other.jsonl",), "no object has a text under instruction, input, output. Fields in there: prompt"),
     (("a.txt", "--lines", "--references", "short.txt"), "the references end at short.txt:1, and there is more"),
     (("short.txt", "--lines", "--references", "a.txt"), "there is a reference at a.txt:2, and nothing more"),
-    (("gap.txt", "--lines", "--references", "a.txt"), "gap.txt:2 has 0 texts to translate, and a.txt:2 has 1"),
+    (
+        ("gap.txt", "--lines", "--references", "a.txt"),
+        "gap.txt:2 has something to translate in nothing, and a.txt:2 references in text",
+    ),
+    (
+        ("rows.jsonl", "--references", "swapped.jsonl"),
+        "in instruction, output, and swapped.jsonl:1 references in output, i",
+    ),
+    (
+        ("rows.jsonl", "--fields", "output", "--references", "a.txt", "--reference-fields", "a,b"),
+        "1 fields and 2 reference",
+    ),
 ]
 
 
@@ -288,6 +296,7 @@ def test_bad_input_is_a_sentence(
     (folder / "gap.txt").write_text("The sea.\n\n")
     (folder / "rows.jsonl").write_text('{"instruction": "a b", "output": "c d"}\n')
     (folder / "other.jsonl").write_text('{"prompt": "a b"}\n')
+    (folder / "swapped.jsonl").write_text('{"output": "c d", "instruction": "a b"}\n')
     (folder / "wrong.yaml").write_text("name: m2m100\nbeam_size: many\n")
     for name in ("m.tmx", "n.tmx"):
         (folder / name).write_text("<tmx/>")

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -150,6 +150,9 @@ def _check_files(request: Request, targets: dict[Path, Path | None], layouts: di
 
 def _input_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[str]:
     several = len(request.inputs) > 1
+    if request.reference_fields and len(request.reference_fields) != len(request.fields):
+        named, others = len(request.fields), len(request.reference_fields)
+        yield f"{named} fields and {others} reference fields are named. Name one reference field for every field."
     if len(set(request.inputs)) < len(request.inputs):
         yield "an input is named twice. Name each file once."
     if several and request.references is not None:
@@ -229,6 +232,9 @@ def _references(request: Request, layout: Layout) -> Iterator[Piece] | None:
 
 
 def _reference_pieces(request: Request, path: Path, layout: Layout) -> Iterator[Piece]:
-    back = Pair(request.pair.target, request.pair.source)
+    """With texts that are called as those of the input."""
+    back, fields = Pair(request.pair.target, request.pair.source), request.reference_fields or request.fields
+    called = dict(zip(fields, request.fields, strict=True))
     with _reading(path) as file:
-        yield from read_pieces(file, _name(path), layout, back, request.reference_fields or request.fields)
+        for piece in read_pieces(file, _name(path), layout, back, fields):
+            yield replace(piece, texts=tuple((called.get(name, name), text) for name, text in piece.texts))

@@ -60,7 +60,7 @@ class TranslationJob:
 
         Args:
             pieces: what is read.
-            references: pieces of a file that holds a reference for every text, in the same order.
+            references: pieces of a file that holds a reference for every text, in the same order under the same name.
             progress: gets (segments done, segments in all or None).
 
         Raises:
@@ -145,10 +145,11 @@ def _aligned(pieces: Iterable[Piece], references: Iterable[Piece]) -> Iterator[t
         other = next(others, None)
         if other is None:
             raise DataError(f"the references end at {last}, and there is more to translate at {piece.where}.")
-        if len(other.texts) != len(piece.texts):
+        wanted, given = ([name for name, _ in own.texts] for own in (piece, other))
+        if wanted != given:
             raise DataError(
-                f"{piece.where} has {len(piece.texts)} texts to translate, and {other.where} has {len(other.texts)} "
-                "references. They must stand in the same order, one for every text."
+                f"{piece.where} has something to translate in {', '.join(wanted) or 'nothing'}, and {other.where} "
+                f"references in {', '.join(given) or 'nothing'}. There must be one for every text, in the same order."
             )
         last = other.where
         yield piece, [text for _, text in other.texts] if piece.texts else None

@@ -34,7 +34,9 @@ class LanguageFilter(TextFilter):
 
     name: Literal["language"] = "language"
     min_words: int = Field(5, ge=1, description="Texts of fewer words (unspaced scripts: characters) are let pass.")
-    min_probability: float = Field(0.5, ge=0, le=1, description="A guess of another language that is less sure is none.")
+    min_probability: float = Field(
+        0.5, ge=0, le=1, description="A guess of another language that is less sure is none."
+    )
     min_script: float = Field(0.5, ge=0, le=1, description="Drop below this share of letters in the language's script.")
     sides: Literal["target", "source", "either"] = Field("either", description="Whose language is judged.")
 

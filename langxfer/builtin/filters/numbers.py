@@ -24,7 +24,9 @@ LINK = re.compile(rf"({NUMBER})\s?([{''.join(UNITS)}]*)")
 # 1.5 million is 1500 ribu and 150万: where such a word follows (Swahili: precedes), zeros at the end do not count.
 SCALE = r"hundred|thousand|[mbt]illions?|bn|m|k|tausend|tsd|mio|mrd|milliarden?|ribu|juta|miliar|triliun"
 SCALED = re.compile(rf"[\s-]*(?:{SCALE})\b", re.IGNORECASE)
-SCALED_BEFORE = re.compile(r"(?:elfu|laki|milioni|bilioni|trilioni|mílíọ̀nù|bílíọ̀nù|million?i?|billion?i?)\s+\Z", re.IGNORECASE)
+SCALED_BEFORE = re.compile(
+    r"(?:elfu|laki|milioni|bilioni|trilioni|mílíọ̀nù|bílíọ̀nù|million?i?|billion?i?)\s+\Z", re.IGNORECASE
+)
 WINDOW = 12  # characters before a number in which such a word may stand
 
 # What a translator may convert to metric units; the number then stands for another one.

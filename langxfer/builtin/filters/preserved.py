@@ -50,7 +50,10 @@ class Preserved(TextFilter):
             lost = wanted - there
             if lost and kind in self.kinds:
                 return Drop(f"lost {kind} of the {what}", float(lost.total()))
-            source, target = pattern.sub(" ", source) if wanted else source, pattern.sub(" ", target) if there else target
+            source, target = (
+                pattern.sub(" ", source) if wanted else source,
+                pattern.sub(" ", target) if there else target,
+            )
         if "numbers" not in self.kinds:
             return None
         missing, looked_for = missing_numbers(source, target, pair.target, self.largest_ignored)

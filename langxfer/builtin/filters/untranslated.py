@@ -15,6 +15,7 @@ from langxfer.translation.repetition import words_of
 
 FEWEST_PLAIN = 2  # words of a run that are neither capitalised nor numbers
 
+
 class Untranslated(TextFilter):
     """Drops an example of whose target more than ``max_copied`` is made of phrases of its source.
 
