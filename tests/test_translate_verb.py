@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -243,6 +244,18 @@ def test_several_files_go_into_a_folder(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert [path.name for path in sorted((folder / "out").iterdir())] == ["a.txt", "b.txt"]
     assert (folder / "out" / "b.txt").read_text() == expected("The sea of b.txt.")
+
+
+def test_pipes_are_files_too(folder: Path) -> None:
+    for name in ("in", "out"):
+        os.mkfifo(folder / name)
+    shell = f"cat out & printf 'The sea.' > in & {shlex.join(command('in', '-o', 'out'))} 2> said; wait"
+    environment = {**os.environ, "LOG": str(folder / "log")}
+    done = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, cwd=folder, env=environment, timeout=60, check=False
+    )
+    assert done.stdout.decode() == expected("The sea."), (folder / "said").read_text()
+    assert sorted(path.name for path in folder.iterdir() if path.is_fifo()) == ["in", "out"]
 
 
 MISTAKES = [

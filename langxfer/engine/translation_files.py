@@ -83,16 +83,19 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
     with open_pipeline(translator, device, models.cache_folder(), [request.pair], window) as pipeline:
         job = TranslationJob(pipeline, translator.name, request.pair, request.failed, quality)
         for path in request.inputs:
-            told = lambda done, total, path=path: observe(Progress(_name(path), done, total, "segments"))  # noqa: E731
             with _reading(path) as file, _writing(targets[path]) as write:
                 pieces = read_pieces(file, _name(path), layouts[path], request.pair, request.fields)
-                references = _references(request, layouts[path])
-                for content in job.pieces(pieces, references, told):
+                for content in job.pieces(pieces, _references(request, layouts[path]), _told(observe, _name(path))):
                     write(content)
-        report = job.report(lambda done, total: observe(Progress("there and back", done, total, "segments")))
+        report = job.report(_told(observe, "there and back"))
         if pipeline.usage:
             observe(Notice(f"translator {translator.name} used {listed(pipeline.usage)}"))
     return report
+
+
+def _told(observe: Callable[[Event], None], label: str) -> Callable[[int, int | None], None]:
+    """A callback (segments done, segments in all) that becomes events."""
+    return lambda done, total: observe(Progress(label, done, total, "segments"))
 
 
 def device_of(choice: str) -> str:
@@ -133,8 +136,8 @@ def _targets(request: Request) -> dict[Path, Path | None]:
 
 def _check_files(request: Request, targets: dict[Path, Path | None], layouts: dict[Path, Layout]) -> None:
     """All that can be known to go wrong before a model is loaded."""
-    problems = [f"{path}: no such file." for path in request.inputs if path != STDIN and not path.is_file()]
-    if request.references is not None and not request.references.is_file():
+    problems = [f"{path}: no such file." for path in request.inputs if path != STDIN and not _is_readable(path)]
+    if request.references is not None and not _is_readable(request.references):
         problems.append(f"{request.references}: no such file (--references).")
     problems += _input_problems(request, layouts)
     for path, target in targets.items():
@@ -167,6 +170,11 @@ def _input_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[s
         yield "several TMX files make no TMX file on stdout. Name a folder with -o."
 
 
+def _is_readable(path: Path) -> bool:
+    """A file, or a pipe that looks like one."""
+    return path.exists() and not path.is_dir()
+
+
 def _name(path: Path) -> str:
     return "stdin" if path == STDIN else str(path)
 
@@ -190,15 +198,17 @@ def _writing(target: Path | None) -> Iterator[Callable[[bytes], None]]:
     if target is None:
         yield _print
         return
-    partial = target.with_name(f"{target.name}.partial")
+    in_place = target.exists() and not target.is_file()  # /dev/null must not be replaced
+    partial = target if in_place else target.with_name(f"{target.name}.partial")
     with _sentences(partial):
         file = open(partial, "wb")  # noqa: SIM115 (closed below; what is raised in between is not about this file)
     try:
         yield lambda content: _write(file, content, partial)
         with _sentences(partial):
             file.flush()
-            os.fsync(file.fileno())
-            os.replace(partial, target)
+            if not in_place:
+                os.fsync(file.fileno())
+                os.replace(partial, target)
     finally:
         file.close()
 
