@@ -89,6 +89,11 @@ class _OpenMemory:
         self._entries: dict[Pair, Entries] = {}
         self._counts: Counter[str] = Counter()
 
+    @property
+    def at_once(self) -> int:
+        """As many as keep the fallback busy."""
+        return getattr(self._fallback, "at_once", 1)
+
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """Translations in the same order and of the same number; blank segments and outer white space stay.
 

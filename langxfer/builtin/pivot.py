@@ -78,6 +78,11 @@ class _OpenPivot:
     def __init__(self, pivot: Pivot, opened: Mapping[str, OpenTranslator]):
         self._pivot, self._opened = pivot, opened
 
+    @property
+    def at_once(self) -> int:
+        """As many as the one that takes more of them."""
+        return max(getattr(opened, "at_once", 1) for opened in self._opened.values())
+
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """Translations in the same order and of the same number.
 

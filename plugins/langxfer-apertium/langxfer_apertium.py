@@ -174,12 +174,9 @@ class _OpenApertium:
         """
         mode = self._modes.get(pair) or self._modes.setdefault(pair, self._apertium.mode(pair))
         texts = [segment.strip() for segment in segments]
-        known = {text: translation for text, translation in self._distinct(texts, mode)}
-        return [_around(segment, text, known.get(text, "")) for segment, text in zip(segments, texts, strict=True)]
-
-    def _distinct(self, texts: Sequence[str], mode: str) -> Iterator[tuple[str, str | None]]:
         distinct = [text for text in dict.fromkeys(texts) if text]
-        yield from zip(distinct, self._translated(distinct, mode), strict=True)
+        known = dict(zip(distinct, self._translated(distinct, mode), strict=True))
+        return [_around(segment, text, known.get(text, "")) for segment, text in zip(segments, texts, strict=True)]
 
     def _translated(self, texts: list[str], mode: str) -> list[str | None]:
         """Translations of texts that are not blank; in halves where the program's answer cannot be believed."""
@@ -192,7 +189,7 @@ class _OpenApertium:
         if len(texts) > 1:
             middle = len(texts) // 2
             return [*self._translated(texts[:middle], mode), *self._translated(texts[middle:], mode)]
-        if texts != [PROBE] and read(self._run([PROBE], mode)[0], 1) is None:
+        if texts == [PROBE] or read(self._run([PROBE], mode)[0], 1) is None:
             raise LangxferError(
                 f"apertium cannot translate anything from {mode.replace('-', ' to ')}: {error or 'no answer'}. "
                 f"Try: echo 1 | {self._apertium.program} {mode}"

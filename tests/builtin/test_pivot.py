@@ -118,6 +118,24 @@ def test_again_goes_through_both_or_through_the_one_that_can():
         assert opened.translate_again(["abc"], DE_SW) == [f"{english}>>sw"]
 
 
+def test_both_are_kept_busy():
+    class Busy(Told):
+        @contextmanager
+        def open(self, device: str, cache: Path) -> Iterator[Any]:
+            opened = _OpenTold({})
+            opened.at_once = 32  # type: ignore[attr-defined]
+            yield opened
+
+    for translator, expected in (
+        (Pivot(first=Told(), second=Told()), 1),
+        (Pivot(first=Told(), second=Busy()), 32),
+        (Memory(files=("m.tsv",), fallback=Busy()), 32),
+        (Memory(files=("m.tsv",)), 1),
+    ):
+        with translator.open("cpu", Path("unused")) as opened:
+            assert opened.at_once == expected
+
+
 def test_usage_is_added():
     with Pivot(first=Told(), second=Told()).open("cpu", Path("unused")) as opened:
         opened.translate(["x"], DE_SW)

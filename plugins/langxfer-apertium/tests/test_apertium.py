@@ -188,9 +188,10 @@ def test_a_segment_that_takes_too_long(program):
     assert translate(program(timeout=1.0), ["A", "HANG"]) == ["a", Translation(None, problem="apertium failed")]
 
 
-def test_a_program_that_translates_nothing(program):
+@pytest.mark.parametrize("segments", [["A", "B"], ["1"]])
+def test_a_program_that_translates_nothing(program, segments):
     with pytest.raises(LangxferError, match="apertium cannot translate anything from eng to spa: no data"):
-        translate(program(broken=True), ["A", "B"])
+        translate(program(broken=True), segments)
 
 
 def test_a_program_that_is_none(tmp_path):

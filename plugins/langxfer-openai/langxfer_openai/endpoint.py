@@ -43,8 +43,9 @@ class Reply:
 class Endpoint:
     """Asks for completions, from many threads at a time.
 
-    The client library repeats a request on lost connections, timeouts, 408, 409, 429 and 5xx: after the time that the
-    server asks for (``Retry-After``), else after 0.5 seconds, doubled each time up to 8, less up to a quarter by chance.
+    The client library repeats a request on lost connections, timeouts, 408, 409, 429 and 5xx: after the time that
+    the server asks for (``Retry-After``), else after 0.5 seconds, doubled each time up to 8, less up to a quarter by
+    chance.
 
     Attributes:
         options: of the translator.
@@ -75,12 +76,13 @@ class Endpoint:
 
         try:
             raw = client.chat.completions.with_raw_response.create(**arguments)
-            return self._reply(raw.parse(), raw.retries_taken)
         except (BadRequestError, UnprocessableEntityError) as error:
             return Reply("", "refused", self._words(error))
         except APIError as error:
             raise self._failure(error) from None
-        except (ValueError, AttributeError, IndexError, TypeError) as error:
+        try:
+            return self._reply(raw.parse(), raw.retries_taken)
+        except (APIError, ValueError, AttributeError, IndexError, TypeError) as error:
             raise EndpointError(
                 f"{options.base_url} answers with something that is no chat completion ({self._words(error)}). Check "
                 "translator.base_url: it usually ends in /v1."
@@ -147,7 +149,9 @@ class Endpoint:
 
     def _words(self, error: object) -> str:
         """An error's own words on one line, never with the key in them."""
-        words = " ".join(str(error).split()).replace(self._key, "***") if self._key != NO_KEY else str(error)
+        words = " ".join(str(error).split())
+        if self._key != NO_KEY:
+            words = words.replace(self._key, "***")
         return words[:LONGEST] or type(error).__name__
 
 
