@@ -74,7 +74,7 @@ def _options(cls: type[BaseModel]) -> list[str]:
 def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "{}"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=sorted)
 
 
 if __name__ == "__main__":

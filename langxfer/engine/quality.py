@@ -96,6 +96,7 @@ class PairReport:
         scored: examples behind them.
         retried: segments whose first translation was cut or ran in circles, and whose second was good.
         scores: against references, and of the way there and back, each with its signature.
+        unreferenced: texts that are in no score against references because they have none, where others have.
         round_trips: a few texts that were translated there and back; the note is what came back.
     """
 
@@ -108,6 +109,7 @@ class PairReport:
     scored: int
     retried: int
     scores: Sequence[Score] = ()
+    unreferenced: int = 0
     round_trips: Sequence[Sample] = ()
 
 
@@ -204,8 +206,10 @@ class PairTally:
             self._scores.append(score)
         self._retried += retried
 
-    def report(self, scores: Sequence[Score] = (), round_trips: Sequence[Sample] = ()) -> PairReport:
-        """What was collected so far."""
+    def report(
+        self, scores: Sequence[Score] = (), round_trips: Sequence[Sample] = (), unreferenced: int = 0
+    ) -> PairReport:
+        """What was collected so far, with what was measured elsewhere."""
         lost = [Lost(reason, count, self._lost_samples[reason].items) for reason, count in self._lost.most_common()]
         parts = [self._part(name, own) for name, own in self._parts.items()]
         return PairReport(
@@ -218,6 +222,7 @@ class PairTally:
             scored=len(self._scores),
             retried=self._retried,
             scores=scores,
+            unreferenced=unreferenced,
             round_trips=round_trips,
         )
 

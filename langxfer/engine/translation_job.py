@@ -30,7 +30,7 @@ class _Waiting:
     """A piece whose texts are under way, with the references of these texts (None where there are none)."""
 
     piece: Piece
-    references: Sequence[str] | None
+    references: Sequence[str | None]
 
 
 class TranslationJob:
@@ -52,6 +52,7 @@ class TranslationJob:
         self._there: Reservoir[Sample] = Reservoir(quality.round_trip, f"{quality.seed}/{pair}/round trip")
         self._translations: list[str] = []
         self._references: list[str] = []
+        self._unreferenced = 0
 
     def pieces(
         self, pieces: Iterable[Piece], references: Iterable[Piece] | None = None, progress: Progress | None = None
@@ -60,7 +61,7 @@ class TranslationJob:
 
         Args:
             pieces: what is read.
-            references: pieces of a file that holds a reference for every text, in the same order under the same name.
+            references: as many pieces, with references under the names of the texts. A text without one is not scored.
             progress: gets (segments done, segments in all or None).
 
         Raises:
@@ -83,12 +84,15 @@ class TranslationJob:
         """What can be said of everything so far; this is when texts are translated back."""
         scores: list[Score] = []
         trips: list[Sample] = []
+        unreferenced = self._unreferenced if self._references else 0
         if self._references:
             scores += reference_scores(self._translations, self._references, self._pair)
         if self._there.items:
             score, trips = round_trip(self._there.items, self._back(progress), self._pair, self._quality.samples)
             scores.append(score)
-        return Report(self._name, f"py3langid {version('py3langid')}", (self._tally.report(scores, trips),))
+        return Report(
+            self._name, f"py3langid {version('py3langid')}", (self._tally.report(scores, trips, unreferenced),)
+        )
 
     def _back(self, progress: Progress | None) -> Callable[[Sequence[str]], Iterator[str | None]]:
         pair = Pair(self._pair.target, self._pair.source)
@@ -96,16 +100,20 @@ class TranslationJob:
 
     def _texts(self, pieces: Iterable[Piece], references: Iterable[Piece] | None) -> Iterator[str]:
         """The texts of all pieces, which are remembered until their translations come."""
-        aligned = ((piece, None) for piece in pieces) if references is None else _aligned(pieces, references)
+        without = ((piece, [None] * len(piece.texts)) for piece in pieces)
+        aligned = without if references is None else _aligned(pieces, references)
         for piece, reference in aligned:
             self._waiting.append(_Waiting(piece, reference))
             yield from (text for _, text in piece.texts)
 
     def _finished(self, waiting: _Waiting, documents: Sequence[Document]) -> bytes:
         piece, tally = waiting.piece, self._tally
-        if waiting.references is not None:
-            self._translations += [document.text or "" for document in documents]
-            self._references += waiting.references
+        for document, reference in zip(documents, waiting.references, strict=True):
+            if reference is not None:
+                self._translations.append(document.text or "")
+                self._references.append(reference)
+            else:
+                self._unreferenced += 1
         scores = [score for document in documents for score in document.scores]
         tally.judged(fmean(scores) if scores else None, sum(document.retried for document in documents))
         problems = list(dict.fromkeys(document.problem for document in documents if document.problem is not None))
@@ -137,22 +145,24 @@ def _sample(piece: Piece, documents: Sequence[Document]) -> Sample:
     return Sample(piece.where, "\n\n".join(sources), shown)
 
 
-def _aligned(pieces: Iterable[Piece], references: Iterable[Piece]) -> Iterator[tuple[Piece, Sequence[str] | None]]:
-    """Pieces with the texts of the reference pieces at the same place."""
+def _aligned(pieces: Iterable[Piece], references: Iterable[Piece]) -> Iterator[tuple[Piece, Sequence[str | None]]]:
+    """Pieces with the references of their texts, from the reference piece at the same place."""
     others = iter(references)
-    last = "the first piece"
+    last = "once"
     for piece in pieces:
         other = next(others, None)
         if other is None:
             raise DataError(f"the references end at {last}, and there is more to translate at {piece.where}.")
-        wanted, given = ([name for name, _ in own.texts] for own in (piece, other))
-        if wanted != given:
-            raise DataError(
-                f"{piece.where} has something to translate in {', '.join(wanted) or 'nothing'}, and {other.where} "
-                f"references in {', '.join(given) or 'nothing'}. There must be one for every text, in the same order."
-            )
         last = other.where
-        yield piece, [text for _, text in other.texts] if piece.texts else None
+        yield piece, _matched(piece, other)
     extra = next((other for other in others if other.texts), None)
     if extra is not None:
         raise DataError(f"there is a reference at {extra.where}, and nothing more to translate.")
+
+
+def _matched(piece: Piece, other: Piece) -> list[str | None]:
+    """The texts of ``other`` by their names, and in their order where several have one name."""
+    given: dict[str, deque[str]] = {}
+    for name, text in other.texts:
+        given.setdefault(name, deque()).append(text)
+    return [given[name].popleft() if given.get(name) else None for name, _ in piece.texts]

@@ -41,6 +41,8 @@ def summary_lines(report: Report) -> Iterator[str]:
             yield f"  {pair.retried:,} segments came back cut or running in circles, and were good the second time"
         for score in pair.scores:
             yield f"  {score.name.partition('/')[0]} {score.value:.1f} (n {score.n:,}, {score.signature})"
+        if pair.unreferenced:
+            yield f"  {pair.unreferenced:,} texts have no reference and are not scored"
 
 
 def _part_summary(part: PartReport, pair: PairReport) -> str:
@@ -74,6 +76,8 @@ def _pair(pair: PairReport, identifier: str) -> list[str]:
     if pair.scores:
         rows = [[score.name, f"{score.value:.2f}", f"{score.n:,}", f"`{score.signature}`"] for score in pair.scores]
         lines += ["### Scores", "", *_table(["score", "value", "n", "signature"], rows), ""]
+    if pair.unreferenced:
+        lines += [f"{pair.unreferenced:,} texts have no reference and are not scored.", ""]
     lines += _samples("The worst ways there and back", pair.round_trips, "came back as")
     lines += _samples("Kept", pair.samples)
     for lost in pair.lost:
