@@ -116,7 +116,7 @@ class TranslationJob:
                 self._unreferenced += 1
         scores = [score for document in documents for score in document.scores]
         tally.judged(fmean(scores) if scores else None, sum(document.retried for document in documents))
-        problems = list(dict.fromkeys(document.problem for document in documents if document.problem is not None))
+        problems = dict.fromkeys(one for document in documents for one in (document.problem or "").split(", ") if one)
         if problems:
             return self._lost(piece, documents, ", ".join(problems))
         for (part, _), document in zip(piece.texts, documents, strict=True):
