@@ -15,7 +15,10 @@ from langxfer import cli, hookspecs, plugins, recipe
 from langxfer.components import KINDS
 
 TARGET = Path(__file__).with_name("reference.md")
-SECTIONS = (recipe.Recipe, recipe.Model, recipe.Data, recipe.Fields, recipe.Phase, recipe.Training, recipe.Compute)
+SECTIONS = (
+    *(recipe.Recipe, recipe.Model, recipe.Data, recipe.Fields, recipe.Quality, recipe.Phase, recipe.Training),
+    recipe.Compute,
+)
 
 
 def text() -> str:
@@ -71,7 +74,7 @@ def _options(cls: type[BaseModel]) -> list[str]:
 def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "{}"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=sorted)
 
 
 if __name__ == "__main__":

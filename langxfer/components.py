@@ -7,8 +7,8 @@ There is no factory and no registry of callables. torch is imported inside metho
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -212,9 +212,11 @@ class Translation:
 class OpenTranslator(Protocol):
     """What ``Translator.open`` gives: a translator with its model in memory.
 
-    It may have two more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
+    It may have three more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
     settings; it is asked about segments whose first translation was cut or ran in circles. ``look_up(documents,
     pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
+    ``usage()`` gives what it has used so far, numbers by name (tokens, requests, money), to be said at the end.
+    One that works on several requests at a time may say with the attribute ``at_once`` how many segments keep it busy.
     """
 
     def translate(self, segments: Sequence[str], pair: Pair) -> Sequence[str | Translation | None]:
@@ -237,6 +239,15 @@ class Translator(Component):
     def languages(self) -> frozenset[str] | None:
         """BCP-47 tags it speaks, in both directions; None when only the data can tell."""
 
+    def cannot(self, pair: Pair) -> str | None:
+        """Why it cannot translate in a direction, without a full stop; None where nothing is known against it."""
+        spoken = self.languages()
+        unspoken = [tag for tag in (pair.source, pair.target) if spoken is not None and tag not in spoken]
+        if not unspoken:
+            return None
+        known = ", ".join(sorted(spoken or ()))
+        return f'translator "{self.name}" does not speak {" or ".join(unspoken)}. It speaks: {known}'
+
     @abstractmethod
     def open(self, device: str, cache: Path) -> AbstractContextManager[OpenTranslator]:
         """Load what is needed onto ``device`` (``cpu`` or ``cuda``); conversions are kept in ``cache``."""
@@ -253,6 +264,9 @@ class Drop:
     measure: float
 
 
+Judge = Callable[[Sequence[ParallelExample]], Sequence[Drop | None]]
+
+
 class Filter(Component):
     """Judges a whole example: it stays or goes in all four views."""
 
@@ -261,6 +275,14 @@ class Filter(Component):
     @abstractmethod
     def judge(self, example: ParallelExample) -> Drop | None:
         """None keeps the example."""
+
+    def open(self, device: str, cache: Path) -> AbstractContextManager[Judge]:
+        """What judges many examples at a time: a verdict for each, in order. By default ``judge``, one by one.
+
+        A filter with a model (quality estimation, similarity of embeddings) loads it here, onto ``device`` (``cpu`` or
+        ``cuda``), scores in batches of its own, and frees it at the end. ``cache`` is a folder for what it converts.
+        """
+        return nullcontext(lambda examples: [self.judge(example) for example in examples])
 
 
 # ---------------------------------------------------------------- evaluators

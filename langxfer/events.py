@@ -34,11 +34,11 @@ class StageSkipped(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """``done`` of ``total`` units (examples, segments, steps, prompts) of a stage."""
+    """``done`` of ``total`` units (examples, segments, steps, prompts) of a stage; None where nobody knows."""
 
     stage: str
     done: int
-    total: int
+    total: int | None
     unit: str
 
 

@@ -19,10 +19,10 @@ from langxfer.errors import RecipeError
 from langxfer.narrowing import narrowed, opened, takes_component
 from langxfer.plugins import Catalog
 from langxfer.problems import describe, near
-from langxfer.recipe import Recipe
+from langxfer.recipe import Recipe, Translating
 from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, filled, found
 
-__all__ = ["LoadedRecipe", "filled", "load_recipe", "narrowed", "schema"]
+__all__ = ["LoadedRecipe", "filled", "load_recipe", "load_translating", "narrowed", "schema"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,36 @@ def load_recipe(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = 
         lines = dict.fromkeys(f"{place}  {sentence}" for place, sentence in sorted(problems, key=_order(read)))
         raise RecipeError(lines)
     return LoadedRecipe(recipe.resolved(path.resolve().parent), text, path)
+
+
+def load_translating(translator: str, catalog: Catalog, overrides: Sequence[str] = ()) -> Translating:
+    """A translator by name, or from a YAML file that holds what a recipe has under ``translator``.
+
+    Args:
+        translator: a name, or a file that ends in .yaml or .yml; paths in it are taken from its folder.
+        catalog: the words that may be used.
+        overrides: ``path=value`` as given to ``--set``, such as ``translator.beam_size=4``.
+
+    Raises:
+        RecipeError: with everything that is wrong.
+    """
+    read, folder = RecipeText("--translator", {"translator": translator}, {(): "--translator"}), Path()
+    if translator.endswith((".yaml", ".yml")):
+        folder = Path(translator).resolve().parent
+        try:
+            inner = RecipeText.read(translator, _text(Path(translator)))
+        except Unreadable as error:
+            raise RecipeError(str(error)) from None
+        places = {("translator", *path): place for path, place in inner.places.items()}
+        read = RecipeText(translator, {"translator": inner.values}, places, inner.problems)
+    problems = [*_override(read, overrides, catalog), *read.problems]
+    try:
+        found = opened(narrowed(catalog, Translating).model_validate(read.values))
+    except ValidationError as error:
+        problems += describe(error, read, catalog, section=Translating)
+    if problems:
+        raise RecipeError(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems))
+    return found.model_copy(update={"translator": found.translator.resolve(folder.resolve())})
 
 
 def schema(catalog: Catalog) -> dict[str, Any]:

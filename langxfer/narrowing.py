@@ -11,7 +11,7 @@ from copy import copy
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, InstanceOf, Strict, create_model
 from pydantic.fields import FieldInfo
@@ -22,13 +22,14 @@ from langxfer.plugins import Catalog
 from langxfer.recipe import Recipe
 from langxfer.recipe_text import Path
 
+T = TypeVar("T", bound=BaseModel)
 MARK = "\0"  # begins the tags of unions in error locations; YAML allows no key with it
 STRICT = (bool, int, float)  # pydantic would read the text "3" or true as the number 3 or 1
 
 
-def narrowed(catalog: Catalog) -> type[Recipe]:
-    """The recipe type whose component fields take what is installed; a bare name stands for its defaults."""
-    return _Narrowing(catalog).recipe
+def narrowed(catalog: Catalog, section: type[T] = Recipe) -> type[T]:
+    """The section type whose component fields take what is installed; a bare name stands for its defaults."""
+    return _Narrowing(catalog, section).narrowed
 
 
 def opened(value: Any) -> Any:
@@ -84,13 +85,13 @@ def takes_component(path: Path, values: Any, catalog: Catalog) -> bool:
 class _Narrowing:
     """Makes each narrowed class once; components may hold components of their own kind."""
 
-    def __init__(self, catalog: Catalog):
+    def __init__(self, catalog: Catalog, section: type[BaseModel]):
         self._made: dict[type[BaseModel], type[BaseModel]] = {}
         self._slots = {kind: _Slot(kind, {}) for kind in KINDS}
         for kind in KINDS:
             for name, cls in catalog.classes(kind.kind).items():
                 self._slots[kind].classes[name] = self._model(cls)
-        self.recipe: type[Recipe] = self._model(Recipe)  # type: ignore[assignment]
+        self.narrowed: type[Any] = self._model(section)
         for cls in self._made.values():
             cls.model_rebuild()
 

@@ -70,8 +70,14 @@ class _Spot:
         return options_of(self.owner).get(str(self.path[-1])) if self.path else None
 
 
-def describe(error: ValidationError, text: RecipeText, catalog: Catalog, hints: Sequence[str]) -> list[tuple[str, str]]:
-    """(place, sentence) of everything that pydantic found wrong with ``text.values``.
+def describe(
+    error: ValidationError,
+    text: RecipeText,
+    catalog: Catalog,
+    hints: Sequence[str] = (),
+    section: type[BaseModel] = Recipe,
+) -> list[tuple[str, str]]:
+    """(place, sentence) of everything that pydantic found wrong with ``text.values``, read as a ``section``.
 
     ``hints`` are lines about distributions that are required and missing: they follow an unknown name.
     """
@@ -79,7 +85,7 @@ def describe(error: ValidationError, text: RecipeText, catalog: Catalog, hints: 
     for item in error.errors(include_url=False):
         if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
             continue  # its items are wrong, and that is said of them
-        spot = _spot(item, text.values, catalog)
+        spot = _spot(item, text.values, catalog, section)
         grouped.setdefault(spot.path, []).append((item, spot))
     problems: list[tuple[str, str]] = []
     for path, group in grouped.items():
@@ -110,11 +116,11 @@ def near(word: str, known: Iterable[str]) -> str:
     return f'Did you mean "{matches[0]}"?' if matches else ""
 
 
-def _spot(item: ErrorDetails, values: Any, catalog: Catalog) -> _Spot:
+def _spot(item: ErrorDetails, values: Any, catalog: Catalog, section: type[BaseModel]) -> _Spot:
     """Follow pydantic's location through the values; what is in neither is a label of pydantic's."""
     path: list[str | int] = []
-    owner: type[BaseModel] = Recipe
-    inside: type[BaseModel] = Recipe
+    owner: type[BaseModel] = section
+    inside: type[BaseModel] = section
     kind: type[Component] | None = None
     for position, step in enumerate(item["loc"]):
         if isinstance(step, str) and step.startswith(MARK):

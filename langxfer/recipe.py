@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from langxfer.components import AnyEvaluator, AnyFilter, AnyObjective, AnySelector, AnyTranslator, Component
+from langxfer.components import AnyEvaluator, AnyFilter, AnyObjective, AnySelector, AnyTranslator, Component, Pair
 from langxfer.languages import check_language
 
 
@@ -154,6 +154,16 @@ class Phase(Section):
     training: Training = Field(default_factory=Training)
 
 
+class Quality(Section):
+    """What is measured of a translation. It changes no other result, so it is in the key of the report alone."""
+
+    round_trip: int = Field(
+        0, ge=0, description="Translate so many texts of each language pair back and compare them with the source."
+    )
+    samples: int = Field(3, ge=0, description="Samples shown of what was kept, and of every reason to drop.")
+    seed: int = Field(0, description="Chooses samples and the texts that are translated back.")
+
+
 class Compute(Section):
     """Where and how fast. Never changes a result beyond rounding, and is not part of any key."""
 
@@ -204,6 +214,7 @@ class Recipe(Section):
     model: Model
     data: Data
     translator: AnyTranslator | None = Field(None, description="Not needed for parallel data.")
+    quality: Quality = Field(default_factory=Quality, description="What is measured of the translation.")
     phases: tuple[Phase, ...] = Field(min_length=1, description="Training phases, one after the other.")
     evaluators: tuple[AnyEvaluator, ...] = Field((), description="What is measured before and after training.")
     compute: Compute = Field(default_factory=Compute)
@@ -219,15 +230,17 @@ class Recipe(Section):
         if self.data.format == "parallel":
             if self.translator is not None:
                 return ["data.format parallel holds both languages, so translator is never used. Remove one of them"]
+            if self.quality.round_trip:
+                return ["quality.round_trip needs a translator, and data.format parallel has none. Remove it"]
             return []
         if self.translator is None:
             return [f"data.format {self.data.format} has one language only: add a translator"]
-        spoken = self.translator.languages()
-        return [
-            f'translator "{self.translator.name}" does not speak {tag}. It speaks: {", ".join(sorted(spoken or ()))}'
-            for tag in (self.data.source_language, *self.data.target_languages)
-            if spoken is not None and tag not in spoken
-        ]
+        pairs = [Pair(self.data.source_language, tag) for tag in self.data.target_languages]
+        found = [self.translator.cannot(pair) for pair in pairs]
+        if self.quality.round_trip:
+            back = [self.translator.cannot(Pair(pair.target, pair.source)) for pair in pairs]
+            found += [problem and f"quality.round_trip: {problem}" for problem in back]
+        return list(dict.fromkeys(problem for problem in found if problem))
 
     def _validation_problems(self) -> list[str]:
         if self.data.validation:
@@ -269,3 +282,10 @@ class Recipe(Section):
                 "evaluators": tuple(evaluator.resolve(folder) for evaluator in self.evaluators),
             }
         )
+
+
+class Translating(Section):
+    """What ``langxfer translate`` takes of a recipe."""
+
+    translator: AnyTranslator
+    quality: Quality = Field(default_factory=Quality, description="What is measured of the translation.")

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 def register_translators() -> list[type[Translator]]:
     from langxfer.builtin.m2m100 import M2M100
     from langxfer.builtin.memory import Memory
+    from langxfer.builtin.pivot import Pivot
 
-    return [M2M100, Memory]
+    return [M2M100, Memory, Pivot]
 
 
 @hookimpl
 def register_filters() -> list[type[Filter]]:
-    from langxfer.builtin.filters import Identical
+    from langxfer.builtin import filters as own
 
-    return [Identical]
+    whole_texts = [own.Empty, own.Identical, own.Untranslated, own.LengthRatio, own.Repetition]
+    return [*whole_texts, own.LanguageFilter, own.Alphanumeric, own.Preserved, own.LanguageTask]
 
 
 @hookimpl

@@ -6,16 +6,18 @@ Exit codes: 0 done, 1 failed, 2 bad input.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from langxfer import loading, plugins
+from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
 
 if TYPE_CHECKING:
@@ -30,28 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-WIDE = 120  # columns of tables that go into a file or a pipe
-out, err = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=True)
-
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="PATH=VALUE", help="Change one value of the recipe; may be repeated.", show_default=False
-    ),
-]
-PluginOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin", metavar="FILE", help="Load a plugin from a Python file; may be repeated.", show_default=False
-    ),
-]
-RunsOption = Annotated[
-    Path, typer.Option("--runs", metavar="DIR", help="Where run folders and shared artifacts are kept.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
 
 
 def _load(recipe: str, overrides: list[str] | None, files: list[Path] | None) -> tuple[LoadedRecipe, Catalog]:
@@ -183,6 +163,9 @@ def preview(
     _print_json(asdict(found)) if json_ else print_preview(found, out)
 
 
+app.command()(translate)
+
+
 @app.command()
 def schema(plugin: PluginOption = None) -> None:
     """Print the JSON schema of recipes, with the options of everything that is installed.
@@ -237,7 +220,8 @@ def main() -> None:
         err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("stopped; finished stages are kept, and the same command goes on from here")
+        err.print("stopped; what is finished is kept, and the same command goes on from here")
         sys.exit(1)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
         sys.exit(1)

@@ -39,6 +39,7 @@ class RunDisplay:
         )
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None
+        self._stage = ""
         self._first: tuple[float, int] | None = None
         self._spoke = 0.0
         self._note = ""
@@ -79,8 +80,11 @@ class RunDisplay:
         self._first, self._spoke, self._note = None, time.monotonic(), ""
         self._say(f"[bold]{'resume' if event.resumed else 'start '}[/] {escape(event.stage)}  {event.key[:10]}")
 
-    def _advance(self, stage: str, done: int, total: int, unit: str) -> None:
+    def _advance(self, stage: str, done: int, total: int | None, unit: str) -> None:
         now = time.monotonic()
+        if stage != self._stage:
+            self._end()
+            self._stage, self._first, self._spoke = stage, None, now
         if self._first is None:  # loading a model is not part of the rate
             self._first = (now, done)
         rate = (done - self._first[1]) / max(now - self._first[0], 1e-9)
@@ -93,12 +97,12 @@ class RunDisplay:
             rate=f"{rate:.3g} {unit}/s" if rate else "",
             note=escape(self._note),
         )
-        if not self._console.is_terminal and now - self._spoke >= QUIET_SECONDS and rate and done < total:
+        unfinished = total is None or done < total
+        if not self._console.is_terminal and now - self._spoke >= QUIET_SECONDS and rate and unfinished:
             self._spoke = now
-            left = duration((total - done) / rate)
-            self._say(
-                f"  {escape(stage)}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left} left {escape(self._note)}"
-            )
+            left = "" if total is None else f", {duration((total - done) / rate)} left"
+            of = "" if total is None else f"/{total}"
+            self._say(f"  {escape(stage)}: {done}{of} {unit}, {rate:.3g} {unit}/s{left} {escape(self._note)}")
 
     def _end(self) -> None:
         if self._task is not None:

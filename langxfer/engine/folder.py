@@ -4,6 +4,7 @@ recipe.yaml        as written            filled.yaml     with all defaults
 plan.json          stages and keys       manifest.json   versions, digests, hardware, time, memory
 events.jsonl       what happened         metrics.jsonl   a row per optimizer step and validation
 scores.json        before and after      samples.md      answers side by side
+translation.md     how good the data is  translation.json  the same for programs
 generations/       every answer          dropped.jsonl   every row that was not used, and why
 model/             the adapted model     README.md       (in model/) its card
 adapters/phase-N/  the adapter of a phase (lora), to be put on the model that the phase started from
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langxfer.data import read_jsonl, write_jsonl
-from langxfer.engine import evaluate, stages, weights
+from langxfer.engine import evaluate, stages, translation_report, weights
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.events import Event, Progress, StepFinished
@@ -84,6 +85,7 @@ class RunFolder:
         write_jsonl(self.path / "metrics.jsonl", self._metrics(run))
         self._scores(run)
         self._generations(run, work)
+        self._translation(run)
         (self.path / "samples.md").write_text(samples_page(run, self.path / "generations"), encoding="utf-8")
         if not current:
             self._model(run, work)
@@ -169,6 +171,11 @@ class RunFolder:
                     source = artifacts[stage.key].path / name
                     if source.is_file():
                         shutil.copyfile(source, target / f"{pair.evaluator.name}.{when}.{name}")
+
+    def _translation(self, run: Run) -> None:
+        artifact = next(outcome.artifact for outcome in run.outcomes if outcome.stage.name == "quality")
+        for name in (translation_report.JSON, translation_report.PAGE):
+            shutil.copyfile(artifact.path / name, self.path / name)
 
 
 def _versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """From a recipe to stages with keys. A fixed order, not a general graph; no torch.
 
-    translate -> encode -> evaluate (before) -> (reference -> train) per phase -> evaluate (after)
+    translate -> encode -> quality -> evaluate (before) -> (reference -> train) per phase -> evaluate (after)
 
 A key is the hash of everything that decides a stage's result, upstream keys included, so a plan
 is known before anything has run.
@@ -21,6 +21,7 @@ from langxfer.engine.objectives import scored_views
 from langxfer.engine.store import Store, digest
 from langxfer.engine.template import NAMED
 from langxfer.recipe import Phase, Recipe
+from langxfer.translation import pipeline
 
 RESULTS_VERSION = 1  # raised when the engine itself begins to give other results
 
@@ -70,6 +71,7 @@ class Plan:
     model: ModelIdentity
     translate: Stage
     encode: Stage
+    quality: Stage
     phases: tuple[PhaseStages, ...]
     evaluators: tuple[EvaluatorStages, ...]
 
@@ -78,6 +80,7 @@ class Plan:
         """In the order in which they run."""
         yield self.translate
         yield self.encode
+        yield self.quality
         yield from (pair.before for pair in self.evaluators)
         for phase in self.phases:
             yield from ([phase.reference] if phase.reference else [])
@@ -109,7 +112,7 @@ def build(recipe: Recipe) -> Plan:
             "seed": data.seed if data.validation else None,
             "filters": [filter_.what() for filter_ in data.filters],
         },
-        "translator": recipe.translator.what() if recipe.translator else None,
+        "translator": {**recipe.translator.what(), "pipeline": pipeline.what()} if recipe.translator else None,
     }
     translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
     tokens = {
@@ -119,7 +122,9 @@ def build(recipe: Recipe) -> Plan:
         "too_long": data.too_long,
     }
     encode = Stage("encode", "encode", {"translate": translate.key, **tokens})
-    base = {"model": model.weights, "dtype": recipe.model.dtype, "libraries": libraries()}
+    measured = {**recipe.quality.what(), "libraries": libraries("py3langid", "sacrebleu")}
+    quality = Stage("quality", "quality", {"translate": translate.key, **measured})
+    base = {"model": model.weights, "dtype": recipe.model.dtype, "libraries": libraries("torch", "transformers")}
     phases: list[PhaseStages] = []
     start: dict[str, Any] = dict(base)
     for number, phase in enumerate(recipe.phases):
@@ -135,7 +140,7 @@ def build(recipe: Recipe) -> Plan:
         )
         for evaluator in recipe.evaluators
     ]
-    return Plan(recipe, model, translate, encode, tuple(phases), tuple(evaluators))
+    return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators))
 
 
 def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -> PhaseStages:
@@ -155,10 +160,10 @@ def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -
     return PhaseStages(phase, reference, Stage("train", f"train[{number}] {objective.name}", what))
 
 
-def libraries() -> dict[str, str]:
-    """Versions (major.minor) of the libraries that decide the numerics."""
+def libraries(*names: str) -> dict[str, str]:
+    """Versions (major.minor) of the libraries that decide the numbers of a stage."""
     found: dict[str, str] = {}
-    for name in ("torch", "transformers"):
+    for name in names:
         try:
             found[name] = ".".join(version(name).split(".")[:2])
         except PackageNotFoundError:

@@ -131,6 +131,7 @@ class _Maker:
         work, made = self.work, self.work.plan
         translated = self.perform(made.translate, lambda path: stages.make_translate(work, path), shared=False)
         encoded = self.perform(made.encode, lambda path: stages.make_encode(work, path, translated), shared=False)
+        self.perform(made.quality, lambda path: stages.make_quality(work, path, translated), shared=False)
         self.evaluations("before", translated, encoded, [])
         trained: list[Path] = []
         for phase in made.phases:

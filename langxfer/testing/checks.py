@@ -21,6 +21,7 @@ from langxfer.components import (
     ResponseScore,
     Sampling,
     Selector,
+    Translation,
     Translator,
 )
 from langxfer.data import ParallelExample, Side, Turn, View
@@ -59,14 +60,15 @@ def check_translator(
         first = opened.translate(list(segments), pair)
         require(isinstance(first, list), f"translate gives {type(first).__name__}; expected a list")
         require(len(first) == len(segments), f"{len(first)} translations of {len(segments)} segments")
-        wrong = [text for text in first if not (text is None or isinstance(text, str))]
-        require(not wrong, f"{wrong[:1]} is no translation; expected a text or None")
+        wrong = [answer for answer in first if not isinstance(answer, str | Translation | None)]
+        require(not wrong, f"{wrong[:1]} is no translation; expected a text, a Translation or None")
         second = opened.translate(backward, pair)
         require(
             second == list(reversed(first)), "segments in another order give other translations, or in another order"
         )
         blank = opened.translate(["", "  "], pair)
-        require(len(blank) == 2 and not any((text or "").strip() for text in blank), f"blank segments became {blank}")
+        texts = [answer.text if isinstance(answer, Translation) else answer for answer in blank]
+        require(len(texts) == 2 and not any((text or "").strip() for text in texts), f"blank segments became {texts}")
 
 
 LLAMA = {

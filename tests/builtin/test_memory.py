@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from langxfer.builtin.memory import Memory
-from langxfer.components import Pair
+from langxfer.components import Pair, Translation
 from langxfer.errors import DataError
+from langxfer.testing import FakeTranslator, check_translator
+from langxfer.translation import read_units
 
 EN_DE = Pair("en", "de")
 TICO = Path(__file__).parents[3] / "shared" / "data" / "tico19" / "all.en-sw.tmx"
@@ -122,6 +127,119 @@ def test_speaks_what_its_files_speak():
     assert Memory(files=("a.tsv",)).languages() is None
 
 
+def test_whole_documents_are_looked_up_without_the_fallback(tmp_path):
+    (tmp_path / "more.tsv").write_text("en\tde\nBye\tTschüss\n", encoding="utf-8")
+    text = '{"en": "Hello.\\nGood day.", "de": "Hallo.\\nGuten Tag."}\n{"en": "Hello.", "de": "Hallo."}\n'
+    translator = memory(tmp_path, "m.jsonl", text, fallback=Memory(files=("more.tsv",)), min_similarity=0.5)
+    with translator.open("cpu", Path("unused")) as opened:
+        found = opened.look_up(["Hello.\nGood day.\n", " Hello.", "Hello", "Bye", ""], EN_DE)
+    assert found == ["Hallo.\nGuten Tag.\n", " Hallo.", None, None, None]
+
+
+FUZZY = "en\tde\nIt takes 3 days.\tEs dauert 3 Tage.\nIt takes days.\tEs dauert Tage.\nHello\tHallo\n"
+
+
+def test_similar_entries_are_off_by_default_and_scored_when_on(tmp_path):
+    assert translate(memory(tmp_path, "m.tsv", FUZZY), ["It took 3 days."]) == [None]
+    fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7)
+    segments = [" It took 3 days.", "It takes 3 days.", "It takes 4 days.", "Something else", " "]
+    assert translate(fuzzy, segments) == [
+        Translation(" Es dauert 3 Tage.", math.log(1 - 4 / 16)),
+        "Es dauert 3 Tage.",
+        None,  # other numbers
+        None,
+        " ",
+    ]
+    assert translate(memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.95), ["It took 3 days."]) == [None]
+    assert memory(tmp_path, "m.tsv", FUZZY).what() != fuzzy.what()
+
+
+def test_what_was_found_is_counted(tmp_path):
+    fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7)
+    with fuzzy.open("cpu", Path("unused")) as opened:
+        assert opened.usage() == {}
+        opened.look_up(["Hello", "Hella"], EN_DE)
+        opened.translate(["Hello", "Hella", "Helli", "Something else", ""], EN_DE)
+        assert opened.usage() == {"equal": 2, "similar": 2, "missing": 1}
+
+
+def test_a_similar_entry_goes_before_the_fallback(tmp_path):
+    (tmp_path / "more.tsv").write_text("en\tde\nHella\tFALSCH\nBye\tTschüss\n", encoding="utf-8")
+    fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7, fallback=Memory(files=("more.tsv",)))
+    assert translate(fuzzy, ["Hella", "Bye"]) == [Translation("Hallo", math.log(1 - 1 / 5)), "Tschüss"]
+
+
+@given(st.text(alphabet="ab 1", min_size=1), st.lists(st.text(alphabet="ab 1", min_size=1), min_size=1, max_size=8))
+def test_the_most_similar_entry_is_found(tmp_path_factory, text, sources):
+    """Against edit distance by definition, over all entries with the same numbers."""
+    assume(text.strip() and all(source.strip() for source in sources))
+    text, sources = text.strip(), list(dict.fromkeys(source.strip() for source in sources))
+    path = tmp_path_factory.mktemp("fuzzy") / "m.tsv"
+    path.write_text("en\tde\n" + "".join(f"{source}\t{n}\n" for n, source in enumerate(sources)))
+    similarities = [
+        (1 - distance(text, source) / max(len(text), len(source))) if numbers(text) == numbers(source) else 0.0
+        for source in sources
+    ]
+    (found,) = translate(Memory(files=(str(path),), min_similarity=0.6), [text])
+    best = max(similarities)
+    assume(abs(best - 0.6) > 1e-9)
+    if best < 0.6:
+        assert found is None
+    elif best == 1:
+        assert found == str(sources.index(text))
+    else:
+        assert abs(similarities[int(found.text)] - best) < 1e-9 > abs(math.exp(found.score) - best)
+
+
+def numbers(text: str) -> list[str]:
+    return [part for part in "".join(c if c.isdigit() else " " for c in text).split() if part]
+
+
+def distance(one: str, other: str) -> int:
+    """Edits between two texts, by the recurrence of Wagner and Fischer."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        previous, row = row, [i]
+        for j, b in enumerate(other, 1):
+            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (a != b)))
+    return row[-1]
+
+
+@pytest.mark.parametrize("similarity", [0, 1, -0.1, 1.5])
+def test_a_similarity_that_means_nothing_is_refused(similarity):
+    with pytest.raises(ValidationError):
+        Memory(files=("m.tsv",), min_similarity=similarity)
+
+
+def test_a_second_try_asks_the_fallback_with_other_settings(tmp_path):
+    class Again(FakeTranslator):
+        def open(self, device, cache):
+            from contextlib import nullcontext
+            from types import SimpleNamespace
+
+            return nullcontext(
+                SimpleNamespace(
+                    translate=lambda segments, pair: ["first" for _ in segments],
+                    translate_again=lambda segments, pair: ["second" for _ in segments],
+                    usage=lambda: {"requests": 2},
+                )
+            )
+
+    text = "en\tde\nHello\tHallo\n"
+    for fallback, expected in ((Again(), ["Hallo", "second"]), (None, ["Hallo", None])):
+        with memory(tmp_path, "m.tsv", text, fallback=fallback).open("cpu", Path("unused")) as opened:
+            assert opened.translate_again(["Hello", "Bye"], EN_DE) == expected
+            assert opened.usage() == {"equal": 1, "missing": 1} | ({"requests": 2} if fallback else {})
+    with memory(tmp_path, "m.tsv", text, fallback=FakeTranslator(missing="y")).open("cpu", Path("unused")) as opened:
+        assert opened.translate_again(["Hello", "Bye"], EN_DE) == ["Hallo", None]
+
+
+def test_contract(tmp_path):
+    check_translator(memory(tmp_path, "m.tsv", "en\tde\nYes\tJa\nGood morning\tGuten Morgen\n"), EN_DE)
+    backed = memory(tmp_path, "m.tsv", "en\tde\nYes\tJa\nGood morning\tGuten Morgen\n", fallback=FakeTranslator())
+    check_translator(backed.model_copy(update={"min_similarity": 0.9}), EN_DE)
+
+
 @pytest.mark.skipif(not TICO.is_file(), reason="needs TICO-19 (all.en-sw.tmx)")
 def test_a_real_memory():
     """TICO-19 (arXiv 2007.01788) has 3071 units, some of them alike in English."""
@@ -137,5 +255,18 @@ def test_a_real_memory():
             None,
         ]
         assert opened.translate(["pamoja na joto jingi mwilini"], Pair("sw", "en")) == ["and along with a fever"]
-        sizes = [len(entries) for entries in opened._entries.values()]
+        sizes = [len(entries.targets) for entries in opened._entries.values()]
     assert all(2900 < size <= 3071 for size in sizes)
+
+
+@pytest.mark.skipif(not TICO.is_file(), reason="needs TICO-19 (../shared/data/tico19)")
+@pytest.mark.parametrize(("tag", "distinct"), [("id", 3070), ("sw", 3070), ("zh", 3070)])
+def test_all_of_tico_19_loads(tag, distinct):
+    path = TICO.with_name(f"all.en-{tag}.tmx")
+    units = list(read_units(path))
+    assert len(units) == 3071
+    assert all([found for found, _ in unit] == ["en", tag] for unit in units)
+    sources = [dict(unit)["en"].strip() for unit in units]
+    with Memory(files=(str(path),)).open("cpu", Path("unused")) as opened:
+        found = opened.translate(sources, Pair("en", tag))
+        assert None not in found and len(opened._entries[Pair("en", tag)].targets) == distinct

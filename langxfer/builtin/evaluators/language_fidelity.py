@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -21,43 +19,10 @@ from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Pro
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES, check_language
+from langxfer.translation.identification import Classify, Judgement, Verdict, judge_language, load_identifier
 
 # Prompt files that come with langxfer are named langxfer:FILE.
 SHIPPED = "langxfer:"
-
-# Labels that count as right beside a language's own, because py3langid cannot tell the two: of 800 news
-# sentences (newstest2019) it calls 10 % of the Indonesian ones Malay, and some of the Chinese ones Cantonese.
-TWINS: Mapping[str, tuple[str, ...]] = {
-    "id": ("ms",),
-    "ms": ("id",),
-    "zh": ("yue",),
-    "zh-Hant": ("yue",),
-    "yue": ("zh",),
-}
-
-# py3langid's label for text without language: numbers, formulas.
-NO_LANGUAGE = "zxx"
-
-# What is no evidence of a language: fenced code (to the end when unclosed), inline code, addresses.
-NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.-]+", re.DOTALL
-)
-
-# In scripts without spaces a character counts as a word: Thai and Lao, Burmese, Khmer, kana, Chinese.
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-WORD = re.compile(rf"[{UNSPACED}]|[^\W\d_{UNSPACED}]+")
-
-Verdict = Literal["right", "wrong", "unknown", "too_short", "empty"]
-Classify = Callable[[str], tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What became of an answer; ``detected`` and ``confidence`` are None where nothing was identified."""
-
-    verdict: Verdict
-    detected: str | None = None
-    confidence: float | None = None
 
 
 class LanguageFidelity(Evaluator):
@@ -160,16 +125,7 @@ class LanguageFidelity(Evaluator):
 
     def judge(self, answer: str, tag: str, classify: Classify) -> Judgement:
         """The verdict on an answer that is due in language ``tag``; ``classify`` gives label and probability."""
-        if not answer.strip():
-            return Judgement("empty")
-        prose = NOT_PROSE.sub(" ", answer)
-        if len(WORD.findall(prose)) < self.min_words:
-            return Judgement("too_short")
-        detected, confidence = classify(" ".join(prose.split()))
-        if confidence < self.min_confidence or detected == NO_LANGUAGE:
-            return Judgement("unknown", detected, confidence)
-        accepted = (*LANGUAGES[tag].identifier, *TWINS.get(tag, ()))
-        return Judgement("right" if detected in accepted else "wrong", detected, confidence)
+        return judge_language(answer, tag, classify, self.min_words, self.min_confidence)
 
     def _scores(self, tag: str, judged: Sequence[tuple[Generation, Judgement]]) -> Iterator[Score]:
         n = len(judged)
@@ -294,17 +250,6 @@ def _row(answer: Generation, judgement: Judgement) -> dict[str, Any]:
         "verdict": judgement.verdict,
         "finished": answer.finished,
     }
-
-
-def load_identifier() -> Classify:
-    """py3langid among the languages that langxfer knows: text -> label and probability. Takes 0.3 s."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # The others only draw answers away: of English sentences' first four words, 2 % are taken for Nigerian Pidgin.
-    known = {label for language in LANGUAGES.values() for label in language.identifier}
-    identifier.set_languages({NO_LANGUAGE, *known})
-    return identifier.classify
 
 
 def _identifier_version() -> str:

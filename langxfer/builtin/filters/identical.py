@@ -1,4 +1,4 @@
-"""Filters of parallel examples. An example stays or goes in all four views."""
+"""Texts that came out of translation as they went in."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from langxfer.components import Drop, Filter
-from langxfer.data import ParallelExample, Side
+from langxfer.builtin.filters.text_filter import TextFilter
+from langxfer.components import Drop, Pair
 
 # Comparing by characters takes a time quadratic in the length, so longer texts are compared by pieces.
 LONGEST_BY_CHARACTERS = 200
@@ -19,7 +19,7 @@ LONGEST_BY_CHARACTERS = 200
 PIECES = re.compile(r"\w{1,4}|[^\w\s]")
 
 
-class Identical(Filter):
+class Identical(TextFilter):
     """Drops an example whose two responses are the same, or nearly, in both languages.
 
     Numbers, code and names come out of translation unchanged. If the responses are equal, so are SS and ST,
@@ -41,15 +41,7 @@ class Identical(Filter):
         "response", description="What is compared between the languages: responses, prompts, or both, and either drops."
     )
 
-    def judge(self, example: ParallelExample) -> Drop | None:
-        source, target = example.turn(Side.SOURCE), example.turn(Side.TARGET)
-        if self.texts != "prompt" and (found := self._compare("response", source.response, target.response)):
-            return found
-        if self.texts != "response" and (found := self._compare("prompt", source.prompt, target.prompt)):
-            return found
-        return None
-
-    def _compare(self, what: str, source: str, target: str) -> Drop | None:
+    def compare(self, what: str, source: str, target: str, pair: Pair) -> Drop | None:
         measure = similarity(source, target, self.max_similarity)
         if measure == 1:
             return Drop(f"identical {what}", 1.0)

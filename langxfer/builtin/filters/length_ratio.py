@@ -1,0 +1,73 @@
+"""Translations that are too short or too long for their source."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from langxfer.builtin.filters.text_filter import TextFilter
+from langxfer.components import Drop, Pair
+from langxfer.languages import check_language
+from langxfer.translation.lengths import usual_ratio, weighted_length
+
+# The end of a sentence, with what may close behind it. Armenian, Devanagari, Arabic, Ethiopic and CJK signs among them.
+FINISHED = re.compile(
+    r"""[.!?:;…।॥։؟۔።፧。！？：；．｡][)\]}>"'”’»›“‘」』）】》*_`~\s]*\Z"""
+    # Thai, Lao, Burmese and Khmer write no full stop that could be missed.
+    r"|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff][)\]}\"'”’»*_`\s]*\Z"
+)
+END = 40  # characters of a text's end that are looked at
+
+
+class LengthRatio(TextFilter):
+    """Drops an example with a translation far from its usual length: cut off, or with something added.
+
+    Length is counted in characters without white space; those of dense scripts count for several, so that Latin names in
+    a Chinese text do no harm. Usual is the length of the source times the factor of the language pair: medians of
+    FLORES, which stopes takes too (``length_factors``). With ``usual`` so understood, an example goes when its target has
+
+    - fewer than ``min_ratio * usual - slack`` characters: truncated,
+    - fewer than ``unfinished_ratio * usual``, and no full stop where its source has one: truncated,
+    - more than ``max_ratio * usual + slack``: too long.
+
+    OpusFilter (ratio below 3) and stopes (below 9) rid crawled text of pairs that are none; a translation of which half
+    is lost passes them. The defaults here are from FLORES, where they drop 0 to 0.6 % of the pairs by language. Long
+    texts vary less than short ones, which is what ``slack`` is for.
+    """
+
+    name: Literal["length_ratio"] = "length_ratio"
+    min_ratio: float = Field(0.6, ge=0, lt=1, description="Drop below this share of the usual length, less slack.")
+    unfinished_ratio: float = Field(
+        0.9, ge=0, description="Drop below this share of the usual length where the end of the sentence is missing too."
+    )
+    max_ratio: float = Field(3.0, gt=1, description="Drop above this multiple of the usual length, plus slack.")
+    slack: float = Field(4.0, ge=0, description="Characters granted either way: short texts vary more.")
+    factors: dict[str, float] = Field(
+        {}, description="By BCP-47 tag: characters for one of English; overrides what is built in."
+    )
+
+    @field_validator("factors")
+    @classmethod
+    def _known(cls, factors: dict[str, float]) -> dict[str, float]:
+        for tag, factor in factors.items():
+            if not factor > 0:
+                raise ValueError(f"the factor of {check_language(tag)} is {factor:g}. Expected a number above 0")
+            check_language(tag)
+        return factors
+
+    def compare(self, what: str, source: str, target: str, pair: Pair) -> Drop | None:
+        usual = weighted_length(source) * usual_ratio(pair, self.factors)
+        length = weighted_length(target)
+        measure = length / usual if usual else 1.0
+        if length < self.min_ratio * usual - self.slack:
+            return Drop(f"truncated {what}", measure)
+        if length < self.unfinished_ratio * usual and finished(source) and not finished(target):
+            return Drop(f"truncated {what}", measure)
+        return Drop(f"too long {what}", measure) if length > self.max_ratio * usual + self.slack else None
+
+
+def finished(text: str) -> bool:
+    """Whether a text ends as a sentence does."""
+    return FINISHED.search(text[-END:]) is not None

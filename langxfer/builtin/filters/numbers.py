@@ -1,0 +1,179 @@
+"""Numbers in two languages: which of a source are missing in its translation."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+# Digits of any script, with the separators of thousands and decimals that English, German, Swiss, French and Arabic have.
+DIGITS = re.compile(r"\d+")
+NUMBER = r"\d+(?:[.,'’٬ \u00a0\u202f]\d{3}(?!\d))*(?:[.,٫]\d+)?"
+
+# Korean and Chinese group by ten thousands and write the groups' names: 1억 2,500만, 2.4万. Such a chain is one number.
+UNITS: Mapping[str, int] = MappingProxyType(
+    {"십": 10, "十": 10, "백": 100, "百": 100, "천": 1000, "千": 1000}
+    | {"만": 10**4, "万": 10**4, "萬": 10**4, "억": 10**8, "亿": 10**8, "億": 10**8, "조": 10**12, "兆": 10**12}
+)
+MYRIAD = 10**4
+CHAIN = re.compile(rf"(?:{NUMBER}\s?[{''.join(UNITS)}]+\s?)+(?:{NUMBER})?|{NUMBER}")
+LINK = re.compile(rf"({NUMBER})\s?([{''.join(UNITS)}]*)")
+
+# 1.5 million is 1500 ribu and 150万: where such a word follows (Swahili: precedes), zeros at the end do not count.
+SCALE = r"hundred|thousand|[mbt]illions?|bn|m|k|tausend|tsd|mio|mrd|milliarden?|ribu|juta|miliar|triliun"
+SCALED = re.compile(rf"[\s-]*(?:{SCALE})\b", re.IGNORECASE)
+SCALED_BEFORE = re.compile(
+    r"(?:elfu|laki|milioni|bilioni|trilioni|mílíọ̀nù|bílíọ̀nù|million?i?|billion?i?)\s+\Z", re.IGNORECASE
+)
+WINDOW = 12  # characters before a number in which such a word may stand
+
+# What a translator may convert to metric units; the number then stands for another one.
+IMPERIAL = re.compile(
+    r"[\s-]*(?:(?:sq|square|cubic)\.?\s)?(?:miles?|mi|mph|feet|foot|ft|inch(?:es)?|yards?|yd|pounds?|lbs?|ounces?|oz|acres?|"
+    r"gallons?|degrees?|stone)\b|\s?°\s?F|s\b",
+    re.IGNORECASE,
+)
+HOUR = re.compile(r":\d")
+QUARTERS = frozenset(("15", "30", "45"))  # 19:30 is half past seven, halb acht, 七点半
+TIME = re.compile(r"\s?[ap]\.?m\b", re.IGNORECASE)
+DECADE = re.compile(r"['’]?s\b")
+
+# Where numbers are often written in words: such a word may be the number that is missed. Yoruba without tone marks.
+YORUBA = (
+    r"\w+(?:dinl|lel)\w*(?:gun|gbon|goji|oji|dota|gota|dorin|gorin|dorun|gorun|run|gba)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|"
+    r"ogoji|aa*dota|ogota|aa*dorin|ogorin|aa*dorun|ogo+run\w*|egb(?:erun|eta|erin|efa|ejo|awa|aa)\w*|e*de+gbe\w+|irinwo|"
+    r"oo+du+n(?:run)?|\w*e[rt]in?la+|mokanla+|mejila+|mili?o?nu|bili?o?nu"
+)
+CHINESE = r"[〇零一二三四五六七八九十百千万兩两萬]{2,}"
+WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "yo": re.compile(rf"\b(?:{YORUBA})\b"),
+        "zh": re.compile(CHINESE),
+        "zh-Hant": re.compile(CHINESE),
+    }
+)
+MARKS = re.compile(r"[\u0300-\u036f]+")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a text.
+
+    Attributes:
+        text: as it stands there.
+        runs: its digits between the separators, in Western digits.
+        digits: all of them, without leading zeros; of a chain such as 2.4万 those of its value, 24000.
+        scaled: whether a word like million belongs to it.
+        start: where it begins in the text, in characters.
+        end: where it ends.
+    """
+
+    text: str
+    runs: tuple[str, ...]
+    digits: str
+    scaled: bool
+    start: int
+    end: int
+
+    @property
+    def significant(self) -> str:
+        return self.digits.rstrip("0")
+
+
+def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) -> tuple[list[str], int]:
+    """The numbers of the source that the target (in language ``tag``) lacks, and how many were looked for.
+
+    Args:
+        source: a text in digits as English has them.
+        target: its translation.
+        tag: BCP-47.
+        largest_ignored: whole numbers up to this one are not looked for: they are written as words.
+    """
+    wanted = [number for number in numbers_of(source) if _counts(number, source, largest_ignored)]
+    if not wanted:
+        return [], 0
+    there = numbers_of(target)
+    runs = {run for number in there for run in number.runs}
+    digits = {number.digits for number in there} | runs
+    significant = {number.significant for number in there}
+    scaled = {number.significant for number in there if number.scaled}
+    missing = []
+    for number in wanted:
+        shown = number.digits in digits or runs.issuperset(_needed(number, source))
+        shown = shown or number.significant in (significant if number.scaled else scaled)
+        if not (shown or _decade(number, source, runs)):
+            missing.append(number)
+    added = {run for number in there for run in number.runs} - {run for n in numbers_of(source) for run in n.runs}
+    missing = [number for number in missing if not _convertible(number, source, bool(added))]
+    excused = written_out(target, tag) if missing else 0
+    return [number.text for number in missing[excused:]], len(wanted)
+
+
+def numbers_of(text: str) -> list[Number]:
+    """The numbers of a text, in order."""
+    found = []
+    for match in CHAIN.finditer(text):
+        runs = tuple(_western(run) for run in DIGITS.findall(match[0]))
+        chained = any(unit in match[0] for unit in UNITS)
+        digits = str(_value(match[0])) if chained else "".join(runs).lstrip("0") or "0"
+        before = text[max(0, match.start() - WINDOW) : match.start()]
+        scaled = chained or SCALED.match(text, match.end()) or SCALED_BEFORE.search(before)
+        found.append(Number(match[0].strip(), runs, digits, bool(scaled), match.start(), match.end()))
+    return found
+
+
+def written_out(text: str, tag: str) -> int:
+    """How many words of a text may be numbers, in languages that often write them so; 0 in others."""
+    if tag not in WRITTEN_OUT:
+        return 0
+    bare = MARKS.sub("", unicodedata.normalize("NFD", text)).lower()
+    return len(WRITTEN_OUT[tag].findall(bare))
+
+
+def _counts(number: Number, source: str, largest_ignored: int) -> bool:
+    if HOUR.match(source, number.end) or (source[: number.start].endswith(":") and number.digits in QUARTERS):
+        return False
+    return len(number.runs) > 1 or number.scaled or int(number.digits) > largest_ignored
+
+
+def _needed(number: Number, source: str) -> tuple[str, ...]:
+    """The runs of digits that show a number: of 5.30 pm the minutes, since hours are counted in several ways."""
+    return number.runs[1:] if len(number.runs) == 2 and TIME.match(source, number.end) else number.runs
+
+
+def _decade(number: Number, source: str, runs: set[str]) -> bool:
+    """The 1980s are 80年代."""
+    return len(number.digits) == 4 and DECADE.match(source, number.end) is not None and number.digits[2:] in runs
+
+
+def _convertible(number: Number, source: str, added: bool) -> bool:
+    """Whether a measure was converted: the target has a number of its own, or the source gives both, one in brackets."""
+    return IMPERIAL.match(source, number.end) is not None and (added or source[: number.start].endswith(("(", "（")))
+
+
+def _value(chain: str) -> int:
+    """The value of a chain such as 1억 2,500만, rounded to a whole number."""
+    total = section = 0.0
+    for number, units in LINK.findall(chain):
+        value, myriads = float(_plain(number)), 1
+        for unit in units:
+            if UNITS[unit] < MYRIAD:
+                value *= UNITS[unit]
+            else:
+                myriads *= UNITS[unit]
+        section += value
+        if myriads > 1:
+            total, section = total + section * myriads, 0.0
+    return round(total + section)
+
+
+def _plain(number: str) -> str:
+    """A number in Western digits with a decimal point; a last group of three digits belongs to the whole."""
+    runs = [_western(run) for run in DIGITS.findall(number)]
+    return runs[0] + "." + runs[1] if len(runs) == 2 and len(runs[1]) != 3 else "".join(runs)
+
+
+def _western(digits: str) -> str:
+    return digits if digits.isascii() else "".join(str(unicodedata.digit(digit)) for digit in digits)

@@ -1,0 +1,17 @@
+"""Translation by language models behind OpenAI-compatible endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langxfer import hookimpl
+
+if TYPE_CHECKING:
+    from langxfer import Translator
+
+
+@hookimpl
+def register_translators() -> list[type[Translator]]:
+    from langxfer_openai.translator import OpenAITranslator
+
+    return [OpenAITranslator]
