@@ -47,6 +47,14 @@ class Language:
         """Class 2 or lower, as the CLO paper counts: Swahili and Yoruba (2) are low, Indonesian (3), Korean (4) not."""
         return self.resources is not None and self.resources <= 2
 
+    @property
+    def sentence_space(self) -> str:
+        """What stands between two sentences: nothing in Chinese and Japanese, which have their own full-width marks.
+
+        Thai, Lao, Khmer and Burmese write no spaces between words, but they do between sentences.
+        """
+        return "" if self.script in {"Hans", "Hant", "Jpan"} else " "
+
 
 _ROWS = (
     Language("af", "Afrikaans", "Afrikaans", "Latn", ("af",), "af", "afr_Latn"),

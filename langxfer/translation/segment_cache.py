@@ -1,6 +1,6 @@
 """Translations that were paid for once: an SQLite file of segments, shared by all runs.
 
-What a killed run had translated is there for the next one. Several processes may write at a time.
+What a killed run had translated is there for the next one. Several processes may read and write at a time.
 """
 
 from __future__ import annotations
@@ -9,24 +9,44 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from langxfer.components import OpenTranslator, Pair
-from langxfer.errors import ArtifactError, PluginError
+from langxfer.components import Pair
+from langxfer.errors import ArtifactError
 
-CHUNK = 64  # segments sent to the translator at a time: all that a killed process can lose
 WAIT = 60.0  # seconds to wait for another process's write
+KEY_BYTES = 16  # two of a billion segments share a key with a probability of 1e-21
+ASKED_AT_A_TIME = 4096  # keys a query; SQLite sorts them, so that neighbours are read together
+PAGES_KIB = 65536  # of the file that SQLite keeps in memory
+MAPPED_BYTES = 1 << 28  # of the file that are read without a copy
+# A table of its own: files of the first version, with their table "segments", stay as they are.
 SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS segments (identity BLOB, pair TEXT, source BLOB, translation BLOB NOT NULL, "
-    "PRIMARY KEY (identity, pair, source)) WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS translations "
+    "(key BLOB NOT NULL PRIMARY KEY, text NOT NULL, score REAL, retried INTEGER NOT NULL)"
 )
+
+# What is kept of a segment: its translation, the mean log-probability of a token in nats (None where the translator
+# knows none), and whether the first attempt failed.
+Kept: TypeAlias = tuple[str, float | None, bool]
+
+
+def scope(identity: Mapping[str, Any], pair: Pair) -> bytes:
+    """What translations are kept under, beside their segments.
+
+    Args:
+        identity: JSON values, all that decides what a segment becomes: equal values, equal scopes.
+        pair: direction.
+    """
+    what = {"identity": identity, "source": pair.source, "target": pair.target}
+    text = json.dumps(what, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(_bytes(text)).digest()
 
 
 class SegmentCache:
-    """Translated segments under (SHA-256 of what decides a translation, direction, segment).
+    """Translated segments under digests of (scope, segment).
 
     A context manager; it opens the file at once and may be used from one thread.
 
@@ -61,7 +81,11 @@ class SegmentCache:
                     raise
                 time.sleep(0.01)
         self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
+        self._connection.execute(f"PRAGMA mmap_size={MAPPED_BYTES}")
         self._connection.execute(SCHEMA)
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        self._at_a_time = min(most, ASKED_AT_A_TIME)
 
     def __enter__(self) -> SegmentCache:
         return self
@@ -69,33 +93,40 @@ class SegmentCache:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def cached(self, translator: OpenTranslator, identity: Mapping[str, Any]) -> CachedTranslator:
-        """``translator`` behind this cache. ``identity``, JSON values, is all that decides its results."""
-        return CachedTranslator(self, translator, identity)
-
-    def find(self, identity: bytes, pair: Pair, segments: Sequence[str]) -> dict[str, str]:
-        """The segments that are in the cache, with their translations."""
-        query = "SELECT translation FROM segments WHERE identity = ? AND pair = ? AND source = ?"
-        found = {}
+    def find(self, scope: bytes, segments: Iterable[str]) -> dict[str, Kept]:
+        """The segments that are in the cache, with what is kept of them."""
+        by_key = _keys(scope, segments)
+        keys = list(by_key)
+        found: dict[str, Kept] = {}
         with self._sentences():
-            for segment in segments:
-                row = self._connection.execute(query, (identity, str(pair), _encode(segment))).fetchone()
-                if row is not None:
-                    found[segment] = _decode(row[0])
+            for start in range(0, len(keys), self._at_a_time):
+                asked = keys[start : start + self._at_a_time]
+                marks = ",".join("?" * len(asked))
+                query = f"SELECT key, text, score, retried FROM translations WHERE key IN ({marks})"
+                for key, text, score, retried in self._connection.execute(query, asked):
+                    found[by_key[key]] = (text if text.__class__ is str else _text(text), score, retried == 1)
         return found
 
-    def add(self, identity: bytes, pair: Pair, translations: Mapping[str, str]) -> None:
-        """Keep translations for good, all or none of them. One that is there already stays as it is."""
-        rows = [(identity, str(pair), _encode(source), _encode(target)) for source, target in translations.items()]
+    def add(self, scope: bytes, made: Mapping[str, Kept]) -> dict[str, Kept]:
+        """Keep translations for good, all or none of them. One that is there already stays as it is.
+
+        Returns:
+            What is kept now, so that processes which translated the same segment at once agree on its translation.
+        """
+        by_key = _keys(scope, made)
+        rows = [(key, _storable(made[segment][0]), *made[segment][1:]) for key, segment in by_key.items()]
         with self._sentences():
+            before = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany("INSERT OR IGNORE INTO segments VALUES (?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?)", rows)
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk has rolled back by itself
                     self._connection.execute("ROLLBACK")
                 raise
+            all_new = self._connection.total_changes - before == len(rows)
+        return dict(made) if all_new else self.find(scope, made)
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -105,50 +136,31 @@ class SegmentCache:
             raise ArtifactError(f"{self.path}: {_reason(error)}") from None
 
 
-class CachedTranslator:
-    """A translator that asks another one only for segments that the cache does not have.
-
-    Missing segments go out once each, longest first so that those of one length meet, in chunks that
-    are kept before the next one starts. A None (no translation) is passed on and not kept.
-    """
-
-    def __init__(self, cache: SegmentCache, translator: OpenTranslator, identity: Mapping[str, Any]):
-        text = json.dumps(identity, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        self._identity = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        self._cache, self._translator = cache, translator
-
-    def translate(self, segments: Sequence[str], pair: Pair) -> list[str | None]:
-        """Translations in the same order and of the same number; None where there is none.
-
-        Raises:
-            ArtifactError: the cache cannot be read or written; what was translated before is kept.
-            PluginError: the translator gave more or fewer translations than it got segments.
-        """
-        distinct = list(dict.fromkeys(segments))
-        known = self._cache.find(self._identity, pair, distinct)
-        missing = sorted((segment for segment in distinct if segment not in known), key=len, reverse=True)
-        for start in range(0, len(missing), CHUNK):
-            chunk = missing[start : start + CHUNK]
-            translations = self._translator.translate(chunk, pair)
-            if len(translations) != len(chunk):
-                raise PluginError(
-                    f"{type(self._translator).__name__} gave {len(translations)} translations for {len(chunk)} "
-                    "segments. A translator must give one for each, in order, and None where there is none."
-                )
-            made = {source: target for source, target in zip(chunk, translations, strict=True) if target is not None}
-            self._cache.add(self._identity, pair, made)
-            # Read back, so that processes which translated the same segment at once agree on its translation.
-            known |= self._cache.find(self._identity, pair, list(made))
-        return [known.get(segment) for segment in segments]
+def _keys(scope: bytes, segments: Iterable[str]) -> dict[bytes, str]:
+    start = hashlib.blake2b(scope, digest_size=KEY_BYTES)
+    keys: dict[bytes, str] = {}
+    for segment in segments:
+        digest = start.copy()
+        digest.update(segment.encode("utf-8", "surrogatepass"))
+        keys[digest.digest()] = segment
+    return keys
 
 
-def _encode(text: str) -> bytes:
-    """Bytes, because scraped data holds lone surrogates, which are no UTF-8 text."""
+def _bytes(text: str) -> bytes:
+    """Scraped data holds lone surrogates, which are no UTF-8 text."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def _decode(data: bytes) -> str:
+def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
+
+
+def _storable(text: str) -> str | bytes:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _bytes(text)
+    return text
 
 
 def _is(error: sqlite3.Error, code: int) -> bool:

@@ -1,0 +1,132 @@
+"""Asking a translator, and asking again where the answer looks cut or runs in circles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from langxfer.components import OpenTranslator, Pair, Translation
+from langxfer.errors import PluginError
+from langxfer.translation.faults import NONE, fault
+from langxfer.translation.sentences import split_further
+from langxfer.translation.skeleton import Skeleton, take_apart
+
+SPLITS = 3  # times that a segment is cut in two, when its parts come back with a problem as well
+
+
+class Attempt(NamedTuple):
+    """What became of a segment.
+
+    Attributes:
+        translation: with a problem where no attempt gave a translation that can be trusted.
+        first_problem: of the first attempt; None where that was good.
+    """
+
+    translation: Translation
+    first_problem: str | None
+
+
+class Attempts:
+    """A translator whose answers are not believed at once.
+
+    A suspicious one (``faults``) is asked for again: with other settings, where the translator has
+    ``translate_again``; then in parts. A translation that stays suspicious has a problem.
+
+    Args:
+        opened: an open translator.
+        unit: what it is given at a time, ``sentence`` or ``document``.
+    """
+
+    def __init__(self, opened: OpenTranslator, unit: str):
+        self._opened, self._unit = opened, unit
+
+    def translate(self, segments: Sequence[str], pair: Pair) -> list[Attempt]:
+        """One attempt a segment, in order.
+
+        Raises:
+            PluginError: the translator broke its contract.
+        """
+        firsts = self._ask(self._opened.translate, segments, pair)
+        results = self._retried(segments, firsts, pair, SPLITS)
+        return [Attempt(result, first.problem) for result, first in zip(results, firsts, strict=True)]
+
+    def _retried(
+        self, segments: Sequence[str], firsts: Sequence[Translation], pair: Pair, splits: int
+    ) -> list[Translation]:
+        results = list(firsts)
+        if again := getattr(self._opened, "translate_again", None):
+            suspects = _suspects(results)
+            answers = self._ask(again, [segments[number] for number in suspects], pair)
+            for number, answer in zip(suspects, answers, strict=True):
+                if answer.problem is None:
+                    results[number] = answer
+        if splits:
+            suspects = _suspects(results)
+            joined = self._in_parts([segments[number] for number in suspects], pair, splits)
+            for number, answer in zip(suspects, joined, strict=True):
+                if answer is not None:
+                    results[number] = answer
+        return results
+
+    def _in_parts(self, segments: Sequence[str], pair: Pair, splits: int) -> list[Translation | None]:
+        """Translations put together from those of parts; None where there are no parts, or one of them has none."""
+        skeletons = [self._parts(segment, pair.source) for segment in segments]
+        parts = [part for skeleton in skeletons for part in skeleton.segments if len(skeleton.segments) > 1]
+        firsts = self._ask(self._opened.translate, parts, pair)
+        answers = iter(self._retried(parts, firsts, pair, splits - 1) if parts else ())
+        joined: list[Translation | None] = []
+        for segment, skeleton in zip(segments, skeletons, strict=True):
+            own = [next(answers) for _ in skeleton.segments] if len(skeleton.segments) > 1 else []
+            joined.append(_joined(segment, skeleton, own, pair))
+        return joined
+
+    def _parts(self, segment: str, tag: str) -> Skeleton:
+        if self._unit == "document":
+            skeleton = take_apart(segment, tag)
+            if len(skeleton.segments) > 1:
+                return skeleton
+        return Skeleton.of_pieces(split_further(segment, tag), tag)
+
+    def _ask(
+        self, translate: Callable[[Sequence[str], Pair], Any], segments: Sequence[str], pair: Pair
+    ) -> list[Translation]:
+        if not segments:
+            return []
+        answers = checked(translate(segments, pair), segments, self._opened)
+        return [_judged(segment, answer, pair) for segment, answer in zip(segments, answers, strict=True)]
+
+
+def checked(answers: Any, asked: Sequence[str], opened: OpenTranslator) -> list[Translation]:
+    """A translator's answers as Translations.
+
+    Raises:
+        PluginError: they are not one text, Translation or None for each segment.
+    """
+    answers = list(answers)
+    wrong = [type(answer).__name__ for answer in answers if not isinstance(answer, str | Translation | None)]
+    if wrong or len(answers) != len(asked):
+        found = f"{len(answers)} translations" + (f", among them {wrong[0]}" if wrong else "")
+        raise PluginError(
+            f"the translator {type(opened).__name__} gave {found} for {len(asked)} segments. Expected one text, "
+            "Translation or None for each, in order: this is a fault of the plugin that brings it."
+        )
+    return [answer if isinstance(answer, Translation) else Translation(answer) for answer in answers]
+
+
+def _judged(segment: str, answer: Translation, pair: Pair) -> Translation:
+    return Translation(answer.text, answer.score, fault(segment, answer, pair))
+
+
+def _suspects(results: Sequence[Translation]) -> list[int]:
+    """A translator that says that it has no translation is believed."""
+    return [number for number, result in enumerate(results) if result.problem not in (None, NONE)]
+
+
+def _joined(segment: str, skeleton: Skeleton, parts: Sequence[Translation], pair: Pair) -> Translation | None:
+    texts = [part.text for part in parts if part.text is not None and part.problem is None]
+    if not parts or len(texts) < len(parts):
+        return None
+    scores = [part.score for part in parts if part.score is not None]
+    score = sum(scores) / len(scores) if len(scores) == len(parts) else None
+    answer = _judged(segment, Translation(skeleton.rebuild(texts, pair.target), score), pair)
+    return answer if answer.problem is None else None

@@ -1,0 +1,84 @@
+"""What a bad translation looks like from outside: cut off, running in circles, far too long or short.
+
+Suspicion is relative to the source: one that repeats itself may have a translation that repeats itself.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+from langxfer.components import Pair, Translation
+from langxfer.languages import LANGUAGES
+
+VERSION = 1  # raised when other translations begin to be accepted: accepted ones are in the cache
+
+NONE = "none"  # the translator says that there is no translation
+EMPTY, LOOPING, TOO_LONG, TOO_SHORT, TRUNCATED = "empty", "looping", "too long", "too short", "truncated"
+
+# Three times or more in a row, from 3 characters on: RepetitionFilter of OpusFilter (Aulamo et al. 2020). In Chinese
+# and Japanese 4 characters, as the hard rules of Bicleaner have it: words are short there, and doubled.
+REPEATED = re.compile(r"(\S.{2,99}?)(?: *\1)+", re.DOTALL)
+REPEATED_DENSE = re.compile(r"(\S.{3,99}?)(?: *\1)+", re.DOTALL)
+IN_A_ROW = 3
+
+# Text that deflates to less than 30 % is hardly text (card of LumiOpen's instruction-collection-fin). Counted per
+# character and not per byte, since scripts of two and three bytes a character deflate better.
+COMPRESSED = 0.3  # bytes a character
+COMPRESSED_SHARE = 0.5  # of what the source deflates to; looser than the source's own rate in another language
+
+# Characters that say what one Latin character says, roughly (medians of FLORES and NTREX translations).
+DENSITY = {"Hans": 0.3, "Hant": 0.3, "Jpan": 0.45, "Hang": 0.5}
+MOST = 3.0  # times the usual length: LengthRatioFilter of OpusFilter
+SLACK = 20  # characters, either way: short texts vary more
+
+
+def fault(source: str, translation: Translation, pair: Pair) -> str | None:
+    """What is wrong with the translation of a segment or document, in a word or two; None when nothing is."""
+    if translation.text is None:
+        return translation.problem or NONE
+    if translation.problem is not None:
+        return translation.problem
+    if not translation.text.strip():
+        return EMPTY if source.strip() else None
+    if _loops(source, translation.text, pair):
+        return LOOPING
+    return _length_fault(source, translation.text, pair)
+
+
+def _loops(source: str, text: str, pair: Pair) -> bool:
+    in_a_row = _in_a_row(text, pair.target)
+    if in_a_row >= IN_A_ROW and in_a_row > 2 * _in_a_row(source, pair.source):
+        return True
+    rate = _deflated(text)
+    return rate < COMPRESSED and rate < COMPRESSED_SHARE * _deflated(source)
+
+
+def _in_a_row(text: str, tag: str) -> int:
+    """How often the most repeated piece comes in a row; 1 where none does."""
+    pattern = REPEATED_DENSE if _density(tag) < 0.5 else REPEATED
+    return max((_times(match) for match in pattern.finditer(text)), default=1)
+
+
+def _times(match: re.Match[str]) -> int:
+    return match[0].count(match[1])
+
+
+def _deflated(text: str) -> float:
+    """Bytes of compressed text a character."""
+    return len(zlib.compress(text.encode("utf-8", "surrogatepass"))) / max(len(text), 1)
+
+
+def _length_fault(source: str, text: str, pair: Pair) -> str | None:
+    usual = len(source.strip()) * _density(pair.target) / _density(pair.source)
+    length = len(text.strip())
+    if length > MOST * usual + SLACK:
+        return TOO_LONG
+    if length < usual / MOST - SLACK:
+        return TOO_SHORT
+    return None
+
+
+def _density(tag: str) -> float:
+    known = LANGUAGES.get(tag)
+    return DENSITY.get(known.script, 1.0) if known else 1.0
