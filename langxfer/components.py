@@ -215,6 +215,7 @@ class OpenTranslator(Protocol):
     It may have two more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
     settings; it is asked about segments whose first translation was cut or ran in circles. ``look_up(documents,
     pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
+    An attribute ``running`` may say in a sentence how it runs (device, precision, threads), None until it does.
     """
 
     def translate(self, segments: Sequence[str], pair: Pair) -> Sequence[str | Translation | None]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from langxfer.errors import ArtifactError
 
@@ -93,9 +93,14 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     count = 0
     with open(path, "w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            write_line(file, row)
             count += 1
     return count
+
+
+def write_line(file: TextIO, row: dict[str, Any]) -> None:
+    """Write one row as a line of JSON, as ``write_jsonl`` does."""
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
@@ -114,13 +119,8 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
                 ) from None
 
 
-def write_examples(path: Path, examples: Iterable[ParallelExample]) -> int:
-    """Store parallel examples as JSON lines."""
-    return write_jsonl(path, (asdict(example) for example in examples))
-
-
 def read_examples(path: Path) -> list[ParallelExample]:
-    """Read parallel examples stored by ``write_examples``, in their order."""
+    """Read parallel examples stored as JSON lines (``asdict`` of each), in their order."""
     return [
         ParallelExample(row["id"], Turn(**row["source"]), Turn(**row["target"]), row["provenance"])
         for row in read_jsonl(path)

@@ -21,6 +21,7 @@ from langxfer.engine.objectives import scored_views
 from langxfer.engine.store import Store, digest
 from langxfer.engine.template import NAMED
 from langxfer.recipe import Phase, Recipe
+from langxfer.translation import pipeline
 
 RESULTS_VERSION = 1  # raised when the engine itself begins to give other results
 
@@ -109,7 +110,7 @@ def build(recipe: Recipe) -> Plan:
             "seed": data.seed if data.validation else None,
             "filters": [filter_.what() for filter_ in data.filters],
         },
-        "translator": recipe.translator.what() if recipe.translator else None,
+        "translator": {**recipe.translator.what(), "pipeline": pipeline.what()} if recipe.translator else None,
     }
     translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
     tokens = {

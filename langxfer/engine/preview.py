@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from langxfer.data import View
+from langxfer.components import Pair
+from langxfer.data import ParallelExample, View, read_examples, read_jsonl
 from langxfer.engine import models, plan, sources, translate
 from langxfer.engine.encode import Encoded, Encoder, Unusable
 from langxfer.engine.stages import reasons
 from langxfer.engine.store import Store
 from langxfer.errors import DataError
 from langxfer.recipe import Recipe
-from langxfer.translation.segment_cache import SegmentCache
+from langxfer.translation.pipeline import open_pipeline
 
 
 @dataclass(frozen=True)
@@ -78,21 +79,29 @@ def _examples(
     train, _ = sources.split(rows, data)
     lost = [item.reason for item in rejected]
     if translator is None:
-        examples, dropped = translate.build_examples(train, data, None, "parallel", progress)
-        return examples, lost + [item.reason for item in dropped], len(train)
+        examples, dropped = _built(translate.build_examples(train, data, None, "parallel", progress))
+        return examples, lost + dropped, len(train)
     made = plan.build(recipe)
     found = Store(runs / "artifacts").find("translate", made.translate.key)
     if found is not None:
-        from langxfer.data import read_examples, read_jsonl
-
         lost = [row["reason"] for row in read_jsonl(found.path / "dropped.jsonl")]
         return read_examples(found.path / "train.jsonl"), lost, len(train)
     some = train[:count]
-    folder = models.cache_folder()
-    with SegmentCache(folder / "segments.sqlite") as cache, translator.open("cpu", folder) as opened:
-        cached = cache.cached(opened, {**translator.what(), "device": "cpu"})
-        examples, dropped = translate.build_examples(some, data, cached, translator.name, progress)
-    return examples, lost + [item.reason for item in dropped], len(some)
+    pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
+    with open_pipeline(translator, "cpu", models.cache_folder(), pairs) as pipeline:
+        examples, dropped = _built(translate.build_examples(some, data, pipeline, translator.name, progress))
+    return examples, lost + dropped, len(some)
+
+
+def _built(results: Iterable[translate.Built]) -> tuple[list[ParallelExample], list[str]]:
+    """Examples that are used, and why the others are not."""
+    examples, lost = [], []
+    for built in results:
+        if built.example is not None and built.reason is None:
+            examples.append(built.example)
+        else:
+            lost.append(built.reason or "")
+    return examples, lost
 
 
 def _tokens(encoder: Encoder, ids: list[int]) -> tuple[str, ...]:

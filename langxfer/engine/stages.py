@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluator
-from langxfer.data import ParallelExample, read_examples, write_examples, write_jsonl
+from langxfer.components import Evaluator, Pair
+from langxfer.data import ParallelExample, read_examples, write_jsonl
 from langxfer.engine import accounting, encode, evaluate, memory, models, reference, sources, translate, weights
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder, Unusable
@@ -28,7 +29,7 @@ from langxfer.engine.train import train
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
-from langxfer.translation.segment_cache import SegmentCache
+from langxfer.translation.pipeline import Counts, Pipeline, open_pipeline
 
 Facts = dict[str, Any]
 
@@ -109,38 +110,63 @@ def free() -> None:
 
 
 def make_translate(work: Work, folder: Path) -> Facts:
-    """Read, split, translate and filter: ``train.jsonl``, ``validation.jsonl``, ``dropped.jsonl``."""
+    """Read, split, translate and filter: the files of ``translate.write``."""
     data, translator = work.recipe.data, work.recipe.translator
     rows, rejected = sources.read(data)
     train_rows, validation_rows = sources.split(rows, data)
-    every = [*train_rows, *validation_rows]
+    every, held_out = [*train_rows, *validation_rows], frozenset(row.id for row in validation_rows)
     progress = work.progress(work.plan.translate.label, "segments")
+    facts: Facts = {"rows": len(rows)}
     if translator is None:
-        examples, dropped = translate.build_examples(every, data, None, "parallel", progress)
+        built = translate.build_examples(every, data, None, "parallel", progress)
+        tally = translate.write(folder, built, rejected, held_out)
     else:
-        kept = models.cache_folder()
-        with SegmentCache(kept / "segments.sqlite") as cache, translator.open(work.runtime.device.type, kept) as opened:
-            cached = cache.cached(opened, {**translator.what(), "device": work.runtime.device.type})
-            examples, dropped = translate.build_examples(every, data, cached, translator.name, progress)
-    held_out = {row.id for row in validation_rows}
-    parts = {"train": [], "validation": []}
-    for example in examples:
-        parts["validation" if example.id.rpartition("/")[0] in held_out else "train"].append(example)
-    lost = [*rejected, *dropped]
-    write_jsonl(folder / "dropped.jsonl", ({"row": item.row, "reason": item.reason} for item in lost))
-    counts = reasons(item.reason for item in lost)
-    for name, own in parts.items():
-        write_examples(folder / f"{name}.jsonl", own)
-    if not parts["train"]:
-        raise DataError(f"data.source {data.source}: no training example is left. Dropped: {_listed(counts)}.")
-    if data.validation and not parts["validation"]:
-        raise DataError(f"data.source {data.source}: no validation example is left. Dropped: {_listed(counts)}.")
-    facts = {"rows": len(rows), "train": len(parts["train"]), "validation": len(parts["validation"]), "dropped": counts}
+        pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
+        with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
+            told = _says_how(pipeline, work.emit, progress)
+            built = translate.build_examples(every, data, pipeline, translator.name, told)
+            tally = translate.write(folder, built, rejected, held_out)
+        facts["translation"] = pipeline.counts.facts()
+        for sentence in _retries(pipeline.counts):
+            work.emit(Notice(sentence))
+    for part, wanted in (("train", True), ("validation", data.validation)):
+        if wanted and not tally.parts[part]:
+            name = "training" if part == "train" else part
+            raise DataError(
+                f"data.source {data.source}: no {name} example is left. Dropped: {_listed(ranked(tally.reasons))}."
+            )
+    facts |= {"train": tally.parts["train"], "validation": tally.parts["validation"]}
     if rejected:
         work.emit(Notice(f"{len(rejected)} of {len(rows) + len(rejected)} rows cannot be used: {_counted(rejected)}"))
+    dropped = tally.reasons - Counter(item.reason for item in rejected)
     if dropped:
-        work.emit(Notice(f"{len(dropped)} of {len(dropped) + len(examples)} pairs were dropped: {_counted(dropped)}"))
-    return facts
+        pairs_in_all = dropped.total() + tally.parts.total()
+        work.emit(Notice(f"{dropped.total()} of {pairs_in_all} pairs were dropped: {_listed(ranked(dropped))}"))
+    return {**facts, "dropped": ranked(tally.reasons)}
+
+
+def _says_how(
+    pipeline: Pipeline, emit: Callable[[Event], None], progress: Callable[[int, int], None]
+) -> Callable[[int, int], None]:
+    """``progress``, which also says once how the translator runs (device, precision, threads), as soon as it does."""
+    said = False
+
+    def told(done: int, total: int) -> None:
+        nonlocal said
+        if not said and pipeline.running:
+            said = True
+            emit(Notice(pipeline.running))
+        progress(done, total)
+
+    return told
+
+
+def _retries(counts: Counts) -> Iterator[str]:
+    """What was suspicious about translations, and what became of it."""
+    if counts.retried:
+        yield f"{counts.retried.total()} segments were translated again: {_listed(ranked(counts.retried))}"
+    if counts.failed:
+        yield f"{counts.failed.total()} segments have no translation: {_listed(ranked(counts.failed))}"
 
 
 def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
@@ -282,18 +308,21 @@ def make_evaluate(
     return {"scores": len(evaluation.scores)}
 
 
-def reasons(items: Any) -> dict[str, int]:
+def reasons(items: Iterable[str]) -> dict[str, int]:
     """How often each reason occurs, most frequent first."""
-    from collections import Counter
+    return ranked(Counter(items))
 
-    return dict(Counter(items).most_common())
+
+def ranked(counts: Counter[str]) -> dict[str, int]:
+    """Counts, the highest first."""
+    return dict(counts.most_common())
 
 
 def _counted(items: Sequence[sources.Rejected]) -> str:
     return _listed(reasons(item.reason for item in items))
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} ({count})" for reason, count in counts.items())
 
 

@@ -2,57 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from langxfer.components import OpenTranslator, Pair
-from langxfer.data import ParallelExample, Turn
+from langxfer.components import Pair
+from langxfer.data import ParallelExample, Turn, write_line
 from langxfer.engine.formats import Rejected, SourceRow
-from langxfer.errors import PluginError
+from langxfer.translation.pipeline import Document, Pipeline
 
 if TYPE_CHECKING:
     from langxfer.recipe import Data
 
-CHUNK = 256  # segments between two signs of progress
+PARTS = ("train", "validation")
+DROPPED, TRANSLATION = "dropped.jsonl", "translation.jsonl"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A row in one target language.
+
+    Attributes:
+        id: ``ROW/TAG``.
+        example: None where there is no target side.
+        reason: why the example is not used, or why there is none; None: it is used.
+        translation: what is known of its translation, as in ``translation.jsonl``; None for parallel data.
+    """
+
+    id: str
+    example: ParallelExample | None
+    reason: str | None
+    translation: Mapping[str, Any] | None = None
 
 
 def build_examples(
     rows: Sequence[SourceRow],
     data: Data,
-    translator: OpenTranslator | None,
+    pipeline: Pipeline | None,
     name: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[ParallelExample], list[Rejected]]:
-    """One example per row and target language (id ``ROW/TAG``), and what was lost, with reasons.
+) -> Iterator[Built]:
+    """One result per row and target language, in the order of the rows, then of ``data.target_languages``.
 
-    ``translator`` is None for parallel data. ``name`` becomes the examples' provenance. Examples come in the
-    order of the rows, then of ``data.target_languages``. Every distinct text is translated once per language,
-    whole; ``progress`` gets (done, total) in such texts. The first filter that drops an example gives the reason.
+    ``pipeline`` is None for parallel data. ``name`` becomes the examples' provenance. ``progress`` gets
+    (done, total) in segments; the total is an estimate until all rows are taken apart. The first filter that drops
+    an example gives the reason.
 
     Raises:
-        PluginError: the translator broke its contract: not one text or None for every segment.
+        PluginError: the translator broke its contract: not one text, Translation or None for every segment.
+        ArtifactError: the segment cache cannot be read or tally.
     """
-    translations = {} if translator is None else _translations(rows, data, translator, progress)
-    examples: list[ParallelExample] = []
-    lost: list[Rejected] = []
+    sides = _given(rows, data) if pipeline is None else _translated(rows, data, pipeline, progress)
+    for row, tag, target, translation in sides:
+        identity = f"{row.id}/{tag}"
+        facts = None if translation is None else {"id": identity, **translation}
+        if isinstance(target, str):
+            yield Built(identity, None, target, facts)
+        else:
+            example = ParallelExample(identity, row.turns[data.source_language], target, name)
+            yield Built(identity, example, next(_drops(example, data), None), facts)
+
+
+_Side = tuple[SourceRow, str, Turn | str, Mapping[str, Any] | None]
+
+
+def _given(rows: Sequence[SourceRow], data: Data) -> Iterator[_Side]:
     for row in rows:
-        source = row.turns[data.source_language]
         for tag in data.target_languages:
-            identity = f"{row.id}/{tag}"
-            if translator is None:
-                target: Turn | str = row.turns.get(tag) or row.missing.get(tag, f'no side "{tag}"')
-            else:
-                target = _translated(source, tag, translations)
-            if isinstance(target, str):
-                lost.append(Rejected(identity, target))
-                continue
-            example = ParallelExample(identity, source, target, name)
-            verdict = next(_drops(example, data), None)
-            if verdict is None:
-                examples.append(example)
-            else:
-                lost.append(Rejected(identity, verdict))
-    return examples, lost
+            yield row, tag, row.turns.get(tag) or row.missing.get(tag, f'no side "{tag}"'), None
+
+
+def _translated(
+    rows: Sequence[SourceRow], data: Data, pipeline: Pipeline, progress: Callable[[int, int], None]
+) -> Iterator[_Side]:
+    """All languages side by side, a window of rows each, so that no more of any is in memory."""
+    together = _Together(len(data.target_languages), progress)
+    streams = [
+        pipeline.documents(_texts(rows, data), Pair(data.source_language, tag), together.of(number), 2 * len(rows))
+        for number, tag in enumerate(data.target_languages)
+    ]
+    for row in rows:
+        for tag, stream in zip(data.target_languages, streams, strict=True):
+            prompt, response = next(stream), next(stream)
+            yield row, tag, _turn(prompt, response, tag), _facts(prompt, response)
+
+
+def _texts(rows: Sequence[SourceRow], data: Data) -> Iterator[str]:
+    for row in rows:
+        turn = row.turns[data.source_language]
+        yield turn.prompt
+        yield turn.response
+
+
+def _turn(prompt: Document, response: Document, tag: str) -> Turn | str:
+    for side, document in (("prompt", prompt), ("response", response)):
+        if document.text is None:
+            return f"translation of the {side}: {document.problem}"
+    return Turn(prompt.text or "", response.text or "", tag)
+
+
+def _facts(prompt: Document, response: Document) -> dict[str, Any]:
+    """``score`` is the mean of the segments', in nats a token; None where the translator knows none."""
+    scores = [*prompt.scores, *response.scores]
+    return {
+        "prompt_segments": prompt.segments,
+        "response_segments": response.segments,
+        "score": sum(scores) / len(scores) if scores else None,
+        "retried": prompt.retried + response.retried,
+        "problem": prompt.problem or response.problem,
+    }
 
 
 def _drops(example: ParallelExample, data: Data) -> Iterator[str]:
@@ -62,39 +123,69 @@ def _drops(example: ParallelExample, data: Data) -> Iterator[str]:
             yield f"{filter_.name}: {drop.reason}"
 
 
-def _translated(source: Turn, tag: str, translations: dict[tuple[str, str], str | None]) -> Turn | str:
-    prompt, response = translations[tag, source.prompt], translations[tag, source.response]
-    for side, text in (("prompt", prompt), ("response", response)):
-        if text is None:
-            return f"no translation of the {side}"
-        if not text.strip():
-            return f"the translation of the {side} is empty"
-    return Turn(prompt or "", response or "", tag)
+class _Together:
+    """Progress of several languages as one: those that have not begun count as much as the others do on average."""
+
+    def __init__(self, languages: int, progress: Callable[[int, int], None]):
+        self._languages, self._progress = languages, progress
+        self._done: dict[int, tuple[int, int]] = {}
+
+    def of(self, number: int) -> Callable[[int, int | None], None]:
+        """The callback of one language."""
+
+        def tell(done: int, total: int | None) -> None:
+            self._done[number] = (done, total or 0)
+            totals = sum(own for _, own in self._done.values())
+            self._progress(sum(own for own, _ in self._done.values()), totals * self._languages // len(self._done))
+
+        return tell
 
 
-def _translations(
-    rows: Sequence[SourceRow], data: Data, translator: OpenTranslator, progress: Callable[[int, int], None]
-) -> dict[tuple[str, str], str | None]:
-    """Every distinct prompt and response, once per target language."""
-    turns = [row.turns[data.source_language] for row in rows]
-    segments = list(dict.fromkeys(text for turn in turns for text in (turn.prompt, turn.response)))
-    total = len(segments) * len(data.target_languages)
-    found: dict[tuple[str, str], str | None] = {}
-    for tag in data.target_languages:
-        for start in range(0, len(segments), CHUNK):
-            chunk = segments[start : start + CHUNK]
-            results = translator.translate(chunk, Pair(data.source_language, tag))
-            _check(results, chunk)
-            found.update({(tag, text): result for text, result in zip(chunk, results, strict=True)})
-            progress(len(found), total)
-    return found
+# ---------------------------------------------------------------- writing
 
 
-def _check(results: Sequence[object], chunk: Sequence[str]) -> None:
-    wrong = [type(result).__name__ for result in results if not isinstance(result, str | None)]
-    if wrong or len(results) != len(chunk):
-        found = f"{len(results)} translations" + (f", among them {wrong[0]}" if wrong else "")
-        raise PluginError(
-            f"the translator gave {found} for {len(chunk)} segments. Expected one text, or None, for each in order: "
-            "this is a fault of the plugin that brings it."
-        )
+@dataclass
+class Tally:
+    """What was written.
+
+    Attributes:
+        parts: part -> examples.
+        reasons: reason -> rows, or rows in a language, that are not used.
+    """
+
+    parts: Counter[str]
+    reasons: Counter[str]
+
+
+def write(folder: Path, built: Iterable[Built], rejected: Sequence[Rejected], validation: frozenset[str]) -> Tally:
+    """Write examples as they come: ``train.jsonl``, ``validation.jsonl``, ``dropped.jsonl``, ``translation.jsonl``.
+
+    Args:
+        folder: of the artifact.
+        built: in order.
+        rejected: rows that were lost before; they come first in ``dropped.jsonl``.
+        validation: ids of rows that are held out.
+    """
+    tally = Tally(Counter(), Counter())
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(open(folder / name, "w", encoding="utf-8"))
+            for name in (*(f"{part}.jsonl" for part in PARTS), DROPPED, TRANSLATION)
+        }
+
+        def lose(row: str, reason: str) -> None:
+            write_line(files[DROPPED], {"row": row, "reason": reason})
+            tally.reasons[reason] += 1
+
+        for item in rejected:
+            lose(item.row, item.reason)
+        for item in built:
+            if item.translation is not None:
+                write_line(files[TRANSLATION], dict(item.translation))
+            if item.example is None or item.reason is not None:
+                lose(item.id, item.reason or "")
+            else:
+                part = "validation" if item.id.rpartition("/")[0] in validation else "train"
+                write_line(files[f"{part}.jsonl"], asdict(item.example))
+                tally.parts[part] += 1
+    return tally

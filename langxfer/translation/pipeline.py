@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -38,6 +39,11 @@ COMMIT_SECONDS = 5.0  # translation that a killed process can lose
 FASTER = 4  # times larger than the last one a chunk may be
 
 Progress = Callable[[int, int | None], None]
+
+
+def what() -> dict[str, Any]:
+    """What decides documents beside the translator, as JSON values: part of cache keys."""
+    return {"version": VERSION, "faults": faults.VERSION, "sentencex": version("sentencex")}
 
 
 class Document(NamedTuple):
@@ -127,6 +133,11 @@ class Pipeline:
         self._take_apart: Callable[[str, str], Parts] = Whole if unit == "document" else take_apart
         self._chunk_characters = float(FIRST_CHUNK)
         self._failed: dict[tuple[Pair, str], str] = {}  # nothing that failed is in the cache
+
+    @property
+    def running(self) -> str | None:
+        """How the translator runs, in words; None where it does not say, or nothing has needed its model."""
+        return getattr(self._opened, "running", None)
 
     def documents(
         self, texts: Iterable[str], pair: Pair, progress: Progress | None = None, count: int | None = None
