@@ -153,7 +153,7 @@ class CTranslate2:
 class Transformers:
     """``generate``, rows of like length in a batch; float32. The size of a batch is the best of those tried."""
 
-    SIZES = (4, 8, 16, 32)
+    SIZES = (8, 16, 32)
 
     def __init__(self, job: Job):
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
