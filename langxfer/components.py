@@ -217,6 +217,7 @@ class OpenTranslator(Protocol):
     pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
     ``usage()`` gives what it has used so far, numbers by name (tokens, requests, money), to be said at the end.
     One that works on several requests at a time may say with the attribute ``at_once`` how many segments keep it busy.
+    An attribute ``running`` may say in a sentence how it runs (device, precision, threads), None until it does.
     """
 
     def translate(self, segments: Sequence[str], pair: Pair) -> Sequence[str | Translation | None]:

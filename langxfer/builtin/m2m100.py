@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from langxfer.components import OpenTranslator, Translator
 from langxfer.errors import RecipeError
 from langxfer.languages import LANGUAGES, language
-from langxfer.translation import Checkpoint, ComputeType, Ct2Model, Decoding
+from langxfer.translation import Ct2Translator
 
 
-class M2M100(Translator):
-    """A translator for M2M100 checkpoints: the published ones, or ones fine-tuned from them.
+class M2M100(Ct2Translator):
+    """A translator for M2M100 checkpoints: 418M, 1.2B, or ones fine-tuned from them.
 
     With ``beam_size`` 5 and ``length_penalty`` 1 it searches as the published models are meant to be
-    used. A segment has no translation (None) when it has more tokens than the model has positions
+    used. A segment has no translation that is trusted when it has more tokens than the model has positions
     (1024), or when the search came to the length limit without an end.
     """
 
@@ -27,60 +23,20 @@ class M2M100(Translator):
     model: str = Field(
         "facebook/m2m100_418M", min_length=1, description="Hub id (org/name), or local folder in transformers format."
     )
-    revision: str | None = Field(None, description="Hub revision; a branch is resolved to its commit.")
-    beam_size: int = Field(5, ge=1, description="Hypotheses kept at every step; 1 is greedy search.")
-    length_penalty: float = Field(1.0, description="Scores are log-probability / length ** length_penalty.")
-    repetition_penalty: float = Field(1.0, gt=0, description="Above 1, makes tokens that came already less likely.")
-    no_repeat_ngram_size: int = Field(0, ge=0, description="No n-gram of this size comes twice; 0 allows all.")
-    max_length_ratio: float = Field(2.5, gt=0, description="Most target tokens a source token; 16 more are allowed.")
-    compute_type: ComputeType = Field(
-        "auto", description="CTranslate2's; auto is int8_float32 on CPU, float16 on CUDA."
-    )
-    max_batch_tokens: int = Field(2048, ge=1, description="Source tokens translated at a time, padding included.")
 
     def languages(self) -> frozenset[str]:
         """The tags that have an M2M100 language token."""
         return frozenset(tag for tag, row in LANGUAGES.items() if row.m2m100)
 
-    def identity(self) -> dict[str, Any]:
-        """Model as digest or commit, so that neither its path nor a branch's name counts; CTranslate2's version.
+    def token(self, tag: str) -> str:
+        """``__de__`` for German.
 
         Raises:
-            RecipeError: there is no such model, or no way to ask.
+            RecipeError: M2M100 does not have the language.
         """
-        return {**self._checkpoint().identity(), "ctranslate2": version("ctranslate2")}
-
-    def resolve(self, folder: Path) -> M2M100:
-        """A relative model folder is taken from the recipe's folder, where it exists there."""
-        here = folder / self.model
-        if Path(self.model).is_absolute() or not here.is_dir():
-            return self
-        return self.model_copy(update={"model": str(here.resolve())})
-
-    def open(self, device: str, cache: Path) -> AbstractContextManager[OpenTranslator]:
-        """Ready to translate; the model is fetched, converted and loaded with the first segment that needs it.
-
-        Raises:
-            RecipeError: the device or the compute type cannot be had.
-        """
-        decoding = Decoding(
-            beam_size=self.beam_size,
-            length_penalty=self.length_penalty,
-            repetition_penalty=self.repetition_penalty,
-            no_repeat_ngram_size=self.no_repeat_ngram_size,
-            max_length_ratio=self.max_length_ratio,
-            max_batch_tokens=self.max_batch_tokens,
-        )
-        return Ct2Model(self._checkpoint(), _token, self.compute_type, decoding, device, cache)
-
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.model, self.revision)
-
-
-def _token(tag: str) -> str:
-    code = language(tag).m2m100
-    if code is None:
-        raise RecipeError(
-            f'translator "m2m100" does not speak "{tag}" ({language(tag).name}). Take another translator.'
-        )
-    return f"__{code}__"
+        code = language(tag).m2m100
+        if code is None:
+            raise RecipeError(
+                f'translator "m2m100" does not speak "{tag}" ({language(tag).name}). Take another translator.'
+            )
+        return f"__{code}__"

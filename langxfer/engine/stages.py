@@ -30,7 +30,7 @@ from langxfer.engine.translation_report import make_report
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
-from langxfer.translation.pipeline import Counts, open_pipeline
+from langxfer.translation.pipeline import Counts, Pipeline, open_pipeline
 from langxfer.translation.usage import listed
 
 Facts = dict[str, Any]
@@ -125,7 +125,8 @@ def make_translate(work: Work, folder: Path) -> Facts:
     else:
         pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
         with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
-            built = translate.build_examples(every, data, pipeline, translator.name, progress)
+            told = _says_how(pipeline, work.emit, progress)
+            built = translate.build_examples(every, data, pipeline, translator.name, told)
             tally = translate.write(folder, built, rejected, held_out)
             usage = pipeline.usage
         facts["translation"] = pipeline.counts.facts()
@@ -148,6 +149,22 @@ def make_translate(work: Work, folder: Path) -> Facts:
         pairs_in_all = dropped.total() + tally.parts.total()
         work.emit(Notice(f"{dropped.total()} of {pairs_in_all} pairs were dropped: {_listed(ranked(dropped))}"))
     return {**facts, "dropped": ranked(tally.reasons)}
+
+
+def _says_how(
+    pipeline: Pipeline, emit: Callable[[Event], None], progress: Callable[[int, int], None]
+) -> Callable[[int, int], None]:
+    """``progress``, which also says once how the translator runs (device, precision, threads), as soon as it does."""
+    said = False
+
+    def told(done: int, total: int) -> None:
+        nonlocal said
+        if not said and pipeline.running:
+            said = True
+            emit(Notice(pipeline.running))
+        progress(done, total)
+
+    return told
 
 
 def _retries(counts: Counts) -> Iterator[str]:

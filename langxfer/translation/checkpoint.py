@@ -49,8 +49,8 @@ class Checkpoint:
             return {"model": f"sha256:{_folder_digest(Path(self.source))}", "revision": None}
         return {"model": self.source, "revision": self._commit()}
 
-    def folder(self) -> Path:
-        """The folder with all files; downloads what is not there yet.
+    def folder(self, weights: bool = True) -> Path:
+        """The folder with all files, or with all but the weights; downloads what is not there yet.
 
         Raises:
             RecipeError: as ``identity``.
@@ -64,14 +64,17 @@ class Checkpoint:
 
         try:
             here = Path(snapshot_download(self.source, revision=commit, local_files_only=True))
-            if _weight_files(here):
+            if _weight_files(here) or (not weights and (here / "config.json").is_file()):
                 return here
         except (OSError, ValueError):
             pass  # not there yet
         try:
-            names = HfApi().list_repo_files(self.source, revision=commit)
-            weights = SAFE_WEIGHTS if any(name.endswith(".safetensors") for name in names) else PICKLED_WEIGHTS
-            return Path(snapshot_download(self.source, revision=commit, allow_patterns=[*weights, *TOKENIZER]))
+            wanted = [*TOKENIZER]
+            if weights:
+                names = HfApi().list_repo_files(self.source, revision=commit)
+                safe = any(name.endswith(".safetensors") for name in names)
+                wanted += SAFE_WEIGHTS if safe else PICKLED_WEIGHTS
+            return Path(snapshot_download(self.source, revision=commit, allow_patterns=wanted))
         except Exception as error:  # see hub.commit: what "no network" raises changes by version
             raise ArtifactError(f"translator.model {self.source}: the download failed ({first_line(error)}).") from None
 

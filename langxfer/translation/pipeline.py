@@ -140,6 +140,11 @@ class Pipeline:
         """What the translator says that it has used so far (requests, tokens, money), by name."""
         return used(self._opened)
 
+    @property
+    def running(self) -> str | None:
+        """How the translator runs, in words; None where it does not say, or nothing has needed its model."""
+        return getattr(self._opened, "running", None)
+
     def documents(
         self, texts: Iterable[str], pair: Pair, progress: Progress | None = None, count: int | None = None
     ) -> Iterator[Document]:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from langxfer.engine import encode
 from langxfer.engine.encode import Encoded
@@ -30,10 +30,27 @@ class ContenderFailed(Exception):
     """A contender's process ended before its answer; the text has the last lines that it wrote."""
 
 
+class Task(Protocol):
+    """What a process is started with: a module to run, and what it is told."""
+
+    worker: ClassVar[str]
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def folder(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    def dump(self) -> str: ...
+
+
 class Process:
     """A contender's process. What it said after loading is in ``facts`` once ``ready`` was called."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Task):
         self._job = job
         self._log = Path(job.folder) / f"{job.kind}.log"
         threads = str(job.threads)
@@ -44,7 +61,7 @@ class Process:
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
         }
-        command = [sys.executable, "-m", "tests.benchmarks.worker", job.dump()]
+        command = [sys.executable, "-m", job.worker, job.dump()]
         with open(self._log, "w") as log:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, text=True, stderr=log,

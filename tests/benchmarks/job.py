@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from langxfer.data import View
 from langxfer.engine import encode
@@ -36,6 +36,7 @@ class Job:
         compiled: ask TRL for torch.compile.
     """
 
+    worker: ClassVar[str] = "tests.benchmarks.worker"
     kind: str
     folder: str
     model: Mapping[str, Any]

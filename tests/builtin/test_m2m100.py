@@ -11,9 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from langxfer.builtin.m2m100 import M2M100
-from langxfer.components import Pair
+from langxfer.components import Pair, Translation
 from langxfer.errors import RecipeError
-from langxfer.translation import Checkpoint, Pipeline, SegmentCache, convert
+from langxfer.translation import Checkpoint, Decoding, Pipeline, SegmentCache, convert
+from tests.beam_search import Found, indices, search, watch
 from tests.tiny_m2m100 import SENTENCES, build
 
 EN_SW = Pair("en", "sw")
@@ -34,63 +35,55 @@ def models(tmp_path_factory) -> dict[tuple[int, float], Path]:
     return {key: build(folder / f"{key[0]}_{key[1]}", key[0], end_bias=key[1]) for key in {*MODELS, NEVER_ENDS, ENDS}}
 
 
-def translate(translator: M2M100, cache: Path, segments: list[str], pair: Pair = EN_SW) -> list[str | None]:
+def translations(translator: M2M100, cache: Path, segments: list[str], pair: Pair = EN_SW) -> list[Translation]:
     with translator.open("cpu", cache) as model:
         return model.translate(segments, pair)
 
 
-def reference(folder: Path, segment: str, pair: Pair, beam_size: int, limit: int) -> list[int]:
-    """Token ids of transformers, from the forced language token on."""
-    from transformers import AutoTokenizer, M2M100ForConditionalGeneration
-
-    network = M2M100ForConditionalGeneration.from_pretrained(folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, src_lang=pair.source)
-    beams = {"early_stopping": True, "length_penalty": 1.0} if beam_size > 1 else {}
-    ids = network.generate(
-        **tokenizer(segment, return_tensors="pt"),
-        forced_bos_token_id=tokenizer.get_lang_id(pair.target),
-        num_beams=beam_size,
-        do_sample=False,
-        min_length=3,  # start, language, and one more before the end
-        max_length=limit + 1,
-        **beams,
-    )
-    return ids[0].tolist()[1:]
+def translate(translator: M2M100, cache: Path, segments: list[str], pair: Pair = EN_SW) -> list[str | None]:
+    """Texts of translations that can be trusted, as far as the translator knows."""
+    found = translations(translator, cache, segments, pair)
+    return [translation.text if translation.problem is None else None for translation in found]
 
 
-@pytest.mark.parametrize("beam_size", [1, 5])
+def reference(folder: Path, segment: str, beam_size: int, limit: int, length_penalty: float = 1.0) -> Found:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, src_lang="en")
+    return search(folder, tokenizer(segment).input_ids, tokenizer.get_lang_id("sw"), beam_size, limit, length_penalty)
+
+
+@pytest.mark.parametrize(("beam_size", "length_penalty"), [(1, 1.0), (5, 1.0), (3, 0.3)])
 @pytest.mark.parametrize("key", MODELS)
-def test_translates_token_for_token_like_transformers(models, cache, monkeypatch, key, beam_size):
+def test_translates_token_for_token_like_transformers(models, cache, monkeypatch, key, beam_size, length_penalty):
     """Weights in float32 on both sides; all segments in one batch here, one by one there."""
     from transformers import AutoTokenizer
 
     from langxfer.translation import ct2
 
-    hypotheses: dict[str, list[str]] = {}
-    decode = ct2._Loaded.decode
-
-    def spy(self, hypothesis):
-        text = decode(self, hypothesis)
-        hypotheses.setdefault(str(text), hypothesis)
-        collected.append(hypothesis)
-        return text
-
-    collected: list[list[str]] = []
-    monkeypatch.setattr(ct2._Loaded, "decode", spy)
+    seen = watch(monkeypatch)
     monkeypatch.setattr(ct2, "LONGEST", 60)
-    translator = M2M100(model=str(models[key]), compute_type="float32", beam_size=beam_size, max_length_ratio=100)
-    translations = translate(translator, cache, list(SENTENCES))
-    tokenizer = AutoTokenizer.from_pretrained(models[key])
-    found = sorted(tokenizer.convert_tokens_to_ids(tokens) for tokens in collected)
-    expected = [reference(models[key], sentence, EN_SW, beam_size, 60) for sentence in SENTENCES]
-    assert found == sorted(expected)
+    translator = M2M100(
+        model=str(models[key]), compute_type="float32", beam_size=beam_size, length_penalty=length_penalty,
+        max_length_ratio=100,
+    )  # fmt: skip
+    found = translations(translator, cache, list(SENTENCES))
+    tokenizer = AutoTokenizer.from_pretrained(models[key], src_lang="en")
+    index = indices(convert(Checkpoint(str(models[key])), cache, "float32"))
     end = tokenizer.eos_token_id
-    texts = [tokenizer.decode(ids, skip_special_tokens=True) if ids[-1] == end else None for ids in expected]
-    assert translations == [text or None for text in texts]
+    for sentence, translation in zip(SENTENCES, found, strict=True):
+        expected = reference(models[key], sentence, beam_size, 60, length_penalty)
+        tokens = seen[tuple(tokenizer.convert_ids_to_tokens(tokenizer(sentence).input_ids))]
+        assert [index[token] for token in tokens] == expected.ids
+        text = tokenizer.decode(expected.ids, skip_special_tokens=True)
+        assert (translation.text or "") == text
+        assert translation.problem == ("truncated" if expected.ids[-1] != end else None if text else "empty")
+        if beam_size > 1:
+            assert translation.score == pytest.approx(expected.mean(length_penalty), abs=1e-4)
 
 
 def test_the_comparison_covers_short_long_and_endless_translations(models):
-    lengths = [len(reference(models[key], sentence, EN_SW, 5, 60)) for key in MODELS for sentence in SENTENCES]
+    lengths = [len(reference(models[key], sentence, 5, 60).ids) for key in MODELS for sentence in SENTENCES]
     assert min(lengths) <= 3
     assert sum(5 <= length < 60 for length in lengths) >= 8
     assert lengths.count(60) >= 3
@@ -121,49 +114,76 @@ def test_white_space_around_a_segment_stays(models, cache):
     assert bare and spaced == f"  {bare}\n"
 
 
-def test_words_that_look_like_tokens_are_text(models, cache):
+def test_words_that_look_like_tokens_are_text(models, cache, monkeypatch):
     """As tokens, they would end the source, or change its language."""
-    from langxfer.translation.ct2 import _load
-
-    model = _load(convert(Checkpoint(str(models[ENDS])), cache, "float32"), "cpu", "float32")
-    row = model.encode("The cat </s> sat __de__ on", "__en__")
+    seen = watch(monkeypatch)
+    translate(M2M100(model=str(models[ENDS]), compute_type="float32"), cache, ["The cat </s> sat __de__ on"])
+    (row,) = seen
     assert row[0] == "__en__" and row[-1] == "</s>"
     assert not {"</s>", "__de__"} & set(row[1:-1])
 
 
 def test_text_that_is_no_unicode_has_no_translation(models, cache):
     translator = M2M100(model=str(models[ENDS]), compute_type="float32")
-    broken, sound = translate(translator, cache, ["cut \ud83d emoji", SENTENCES[0]])
-    assert broken is None and sound
+    broken, sound = translations(translator, cache, ["cut \ud83d emoji", SENTENCES[0]])
+    assert broken == Translation(None, None, "not Unicode") and sound.text and sound.problem is None
 
 
 @pytest.mark.parametrize("end_bias", [NEVER_ENDS[1], 6.0])
-def test_segments_up_to_the_position_table_are_translated_and_longer_ones_are_none(
+def test_segments_up_to_the_position_table_are_translated_and_longer_ones_are_truncated(
     tmp_path, cache, monkeypatch, end_bias
 ):
     """Neither cut without a word nor a crash, whether the translation is short or as long as it may be."""
     from transformers import AutoTokenizer
 
-    from langxfer.translation import ct2
-
     folder = build(tmp_path / "short", 0, positions=64, end_bias=end_bias)
-    hypotheses = []
-    monkeypatch.setattr(ct2._Loaded, "decode", lambda self, hypothesis: hypotheses.append(hypothesis) or "translated")
+    seen = watch(monkeypatch)
     tokenizer = AutoTokenizer.from_pretrained(folder, src_lang="en")
     segments = ["cat sat" + " cat" * more for more in range(1, 40)]
-    segments += [segment + " a" for segment in segments]
-    lengths = [len(tokenizer(segment).input_ids) for segment in segments]
-    assert {63, 64, 65} <= {*lengths}
+    segments = [*segments, *(segment + " a" for segment in segments), "cat " * 1000]
+    rows = [tuple(tokenizer.convert_ids_to_tokens(tokenizer(segment, verbose=False).input_ids)) for segment in segments]
+    assert {63, 64, 65} <= {*map(len, rows)}
     translator = M2M100(model=str(folder), compute_type="float32", max_length_ratio=50)
-    translations = translate(translator, cache, [*segments, "cat " * 1000])
-    assert translations == [*("translated" if length <= 64 else None for length in lengths), None]
-    longest = max(map(len, hypotheses))
+    found = translations(translator, cache, segments)
+    fitting = [len(row) <= 64 for row in rows]
+    assert {*seen} == {row for row, fits in zip(rows, fitting, strict=True) if fits}
+    for row, fits, translation in zip(rows, fitting, found, strict=True):
+        if not fits:
+            assert translation == Translation(None, None, "truncated")
+        else:
+            assert translation.score < 0
+            assert (translation.problem == "truncated") == (len(seen[row]) == 64)
+    longest = max(map(len, seen.values()))
     assert longest == 64 if end_bias < 0 else longest < 10
 
 
-def test_a_translation_that_never_ends_is_none_and_not_cut(models, cache):
-    translator = M2M100(model=str(models[NEVER_ENDS]), compute_type="float32", beam_size=1)
-    assert translate(translator, cache, list(SENTENCES)) == [None] * len(SENTENCES)
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_translation_that_never_ends_is_truncated(models, cache, beam_size):
+    translator = M2M100(model=str(models[NEVER_ENDS]), compute_type="float32", beam_size=beam_size)
+    found = translations(translator, cache, list(SENTENCES))
+    assert {translation.problem for translation in found} == {"truncated"}
+    assert any(translation.text for translation in found)
+
+
+def test_again_is_against_repetition_and_with_more_room(models, cache, monkeypatch):
+    seen = watch(monkeypatch)
+    translator = M2M100(model=str(models[NEVER_ENDS]), compute_type="float32", beam_size=1, max_length_ratio=1)
+
+    def longest_repetition(tokens: list[str]) -> int:
+        return max(
+            size for size in range(len(tokens))
+            if len({*zip(*(tokens[start:] for start in range(size)), strict=False)}) < len(tokens) - size + 1
+        )  # fmt: skip
+
+    with translator.open("cpu", cache) as model:
+        model.translate(list(SENTENCES), EN_SW)
+        first = dict(seen)
+        again = model.translate_again(list(SENTENCES), EN_SW)
+    assert {len(tokens) for tokens in first.values()} == {32 + 16}
+    assert {len(seen[row]) for row in first} == {64 + 16}
+    assert max(map(longest_repetition, first.values())) > 4
+    assert max(map(longest_repetition, seen.values())) < 4
+    assert {translation.problem for translation in again} == {"truncated"}
 
 
 def test_a_segment_does_not_depend_on_its_company(models, cache):
@@ -191,10 +211,15 @@ def test_every_option_of_the_search_changes_something(models, cache, key, option
     assert translate(plain, cache, texts) != translate(changed, cache, texts)
 
 
+def test_again_keeps_what_is_stronger_already():
+    weak, strong = Decoding(), Decoding(repetition_penalty=1.5, no_repeat_ngram_size=2)
+    assert (weak.again().repetition_penalty, weak.again().no_repeat_ngram_size) == (1.1, 4)
+    assert (strong.again().repetition_penalty, strong.again().no_repeat_ngram_size) == (1.5, 2)
+    assert Decoding(no_repeat_ngram_size=6).again().no_repeat_ngram_size == 4
+
+
 def test_the_batch_budget_reaches_ctranslate2(models, cache, monkeypatch):
     import ctranslate2
-
-    from langxfer.translation import ct2
 
     budgets = []
 
@@ -204,10 +229,10 @@ def test_the_batch_budget_reaches_ctranslate2(models, cache, monkeypatch):
             return super().translate_batch(*args, **options)
 
     monkeypatch.setattr(ctranslate2, "Translator", Watched)
-    translator = M2M100(model=str(models[ENDS]), compute_type="float32", max_batch_tokens=77)
-    assert ct2.Decoding().max_batch_tokens == M2M100().max_batch_tokens
+    translator = M2M100(model=str(models[ENDS]), compute_type="float32", max_batch_tokens=30)
+    assert Decoding().max_batch_tokens == M2M100().max_batch_tokens
     translate(translator, cache, list(SENTENCES))
-    assert set(budgets) == {(77, "tokens", 0)}  # 0: the source is never cut
+    assert {*budgets} == {(30, "tokens", 0)}  # 0: the source is never cut
 
 
 def test_identity_is_about_the_files_and_not_their_place(models, tmp_path):

@@ -13,6 +13,7 @@ from langxfer.data import ParallelExample, Turn, read_examples, read_jsonl
 from langxfer.engine.formats import Rejected, SourceRow
 from langxfer.engine.translate import Built, build_examples, write
 from langxfer.errors import PluginError
+from langxfer.events import Notice
 from langxfer.recipe import Data
 from langxfer.translation import Pipeline
 
@@ -197,3 +198,21 @@ def test_a_translator_that_breaks_its_contract_is_named(answer: list, found: str
 
     with pytest.raises(PluginError, match=found):
         list(build_examples([row("a", "Why?", "So.")], data_of(languages=("de",)), through(Broken()), "broken"))
+
+
+def test_how_the_translator_runs_is_said_once_and_when_it_does():
+    from langxfer.engine.stages import _says_how
+
+    class Opened:
+        running = None
+
+        def translate(self, segments, pair):
+            self.running = "on two threads"
+            return [segment.upper() for segment in segments]
+
+    told: list[object] = []
+    pipeline = Pipeline(Opened(), "sentence", None, {}, window=1)
+    progress = _says_how(pipeline, told.append, lambda done, total: told.append(done))
+    list(pipeline.documents(["1 + 1", "one cat", "two cats"], Pair("en", "de"), progress))
+    assert told.count(Notice("on two threads")) == 1
+    assert told.index(Notice("on two threads")) < len(told) - 2

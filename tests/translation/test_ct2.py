@@ -14,8 +14,9 @@ import pytest
 from langxfer.components import Pair
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.translation import Checkpoint, Ct2Model, Decoding, check_compute_type, convert
-from langxfer.translation.ct2 import threads
-from tests.tiny_m2m100 import build
+from langxfer.translation.ct2 import free_cores, threads
+from tests.beam_search import indices, watch
+from tests.tiny_m2m100 import SENTENCES, build
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +139,60 @@ def test_a_token_at_another_index_is_an_error(checkpoint, tmp_path):
         assert len(model.translate(["The cat"], Pair("en", "ko"))) == 1
 
 
-def test_a_token_that_the_tokenizer_lacks_is_an_error(checkpoint, tmp_path):
+def test_a_token_that_the_tokenizer_lacks_is_an_error_before_the_weights_are_read(copy, tmp_path):
+    (copy / "model.safetensors").write_bytes(b"no weights")
+    cache = tmp_path / "cache"
     with (
-        Ct2Model(Checkpoint(str(checkpoint)), "<{}>".format, "float32", Decoding(), "cpu", tmp_path) as model,
+        Ct2Model(Checkpoint(str(copy)), "<{}>".format, "float32", Decoding(), "cpu", cache) as model,
         pytest.raises(RecipeError, match='has no token <en> for "en"'),
     ):
         model.translate(["The cat"], Pair("en", "sw"))
+    assert not cache.exists()
+
+
+def test_tokenizer_files_that_cannot_be_read_are_a_sentence(copy, tmp_path):
+    (copy / "vocab.json").write_text("{")
+    with (
+        Ct2Model(Checkpoint(str(copy)), "__{}__".format, "float32", Decoding(), "cpu", tmp_path / "cache") as model,
+        pytest.raises(ArtifactError, match="its tokenizer cannot be loaded"),
+    ):
+        model.translate(["The cat"], Pair("en", "sw"))
+
+
+def test_says_how_it_runs_once_it_does(checkpoint, tmp_path):
+    with Ct2Model(Checkpoint(str(checkpoint)), "__{}__".format, "int8", Decoding(), "cpu", tmp_path) as model:
+        model.translate(["..."], Pair("en", "sw"))
+        assert model.running is None
+        model.translate(["The cat"], Pair("en", "sw"))
+        at_a_time, each = threads("cpu")
+        assert f"on cpu in int8, with {at_a_time} x {each} threads" in model.running
+    assert model.running is None
+
+
+@pytest.mark.parametrize(("penalty", "beam_size"), [(0.0, 4), (1.0, 1), (1.0, 4), (2.0, 4)])
+def test_scores_are_mean_log_probabilities_of_the_weights(checkpoint, tmp_path, monkeypatch, penalty, beam_size):
+    """Against a forward pass over the translation, whatever the length penalty, cut or not."""
+    import torch
+    from transformers import AutoTokenizer, M2M100ForConditionalGeneration
+
+    decoding = Decoding(beam_size=beam_size, length_penalty=penalty, max_length_ratio=0.5)
+    with Ct2Model(Checkpoint(str(checkpoint)), "__{}__".format, "float32", decoding, "cpu", tmp_path) as model:
+        seen = watch(monkeypatch)
+        found = model.translate(list(SENTENCES), Pair("en", "sw"))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    index = indices(convert(Checkpoint(str(checkpoint)), tmp_path, "float32"))
+    network = M2M100ForConditionalGeneration.from_pretrained(checkpoint).eval()
+    scores = {translation.score for translation in found}
+    for row, hypothesis in seen.items():
+        source, target = ([index[token] for token in tokens] for tokens in (row, hypothesis))
+        with torch.no_grad():
+            logits = network(
+                input_ids=torch.tensor([source]),
+                decoder_input_ids=torch.tensor([[tokenizer.eos_token_id, *target[:-1]]]),
+            ).logits[0]
+        logits[1, tokenizer.eos_token_id] = float("-inf")  # the first step of a search may not end
+        logps = logits.log_softmax(-1)[range(1, len(target)), target[1:]]
+        assert min(abs(score - logps.mean().item()) for score in scores) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -193,6 +242,20 @@ def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
         check_compute_type("auto", "cuda")
 
 
+@pytest.mark.parametrize(
+    ("supported", "taken"),
+    [
+        ({"float32", "float16", "bfloat16", "int8"}, "float16"),
+        ({"float32", "bfloat16"}, "bfloat16"),
+        ({"float32"}, "float32"),
+    ],
+)
+def test_cuda_takes_the_first_that_it_has(monkeypatch, supported, taken):
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda device: supported)
+    assert check_compute_type("auto", "cuda") == taken
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
 @pytest.mark.parametrize(("asked", "expected"), [("", None), ("1", "(1, 1)"), ("four", None)])
 def test_threads_stay_within_affinity_and_openmp(asked, expected):
@@ -205,10 +268,34 @@ def test_threads_stay_within_affinity_and_openmp(asked, expected):
         assert shown.stdout.strip() == expected
 
 
-@pytest.mark.parametrize(("cores", "expected"), [(1, (1, 1)), (2, (2, 1)), (6, (4, 1)), (16, (4, 4))])
-def test_threads_by_cores(monkeypatch, cores, expected):
+@pytest.fixture
+def cores(monkeypatch, tmp_path):
+    """Sets what a process is allowed; nothing else is in the way."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 64)
+    monkeypatch.setattr("langxfer.translation.ct2.QUOTA", tmp_path / "cpu.max")
+    return lambda count: monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(count)), raising=False)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, (1, 1)), (2, (2, 1)), (6, (4, 1)), (16, (4, 4))])
+def test_threads_by_cores(cores, monkeypatch, count, expected):
+    cores(count)
     assert threads("cpu") == expected
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert threads("cpu") == (1, 1)
+
+
+def test_threads_that_pytorch_was_told_count_for_translation(cores, monkeypatch):
+    """``compute.threads`` of a recipe."""
+    cores(16)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    assert threads("cpu") == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("quota", "free"), [("400000 100000", 4), ("250000 100000", 2), ("50000 100000", 1), ("max 100000", 16)]
+)
+def test_a_container_has_its_share_of_the_cores(cores, tmp_path, quota, free):
+    cores(16)
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert free_cores() == free
