@@ -116,14 +116,15 @@ def make_translate(work: Work, folder: Path) -> Facts:
     train_rows, validation_rows = sources.split(rows, data)
     every, held_out = [*train_rows, *validation_rows], frozenset(row.id for row in validation_rows)
     progress = work.progress(work.plan.translate.label, "segments")
+    device = work.runtime.device.type
     facts: Facts = {"rows": len(rows)}
     if translator is None:
-        built = translate.build_examples(every, data, None, "parallel", progress)
+        built = translate.build_examples(every, data, None, "parallel", progress, device)
         tally = translate.write(folder, built, rejected, held_out)
     else:
         pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
-        with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
-            built = translate.build_examples(every, data, pipeline, translator.name, progress)
+        with open_pipeline(translator, device, models.cache_folder(), pairs) as pipeline:
+            built = translate.build_examples(every, data, pipeline, translator.name, progress, device)
             tally = translate.write(folder, built, rejected, held_out)
         facts["translation"] = pipeline.counts.facts()
         for sentence in _retries(pipeline.counts):

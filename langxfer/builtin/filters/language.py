@@ -27,14 +27,16 @@ class LanguageFilter(TextFilter):
       dropped where most of the characters that tell Simplified from Traditional are the other ones.
     - Language: py3langid's best guess among the languages of langxfer is another one, with a probability of at least
       ``min_probability``; a guess of less is doubt and drops nothing, nor does "no language". Indonesian and
-      Malay, and Chinese and Cantonese, count as one. Of a language that py3langid does not have, only the script is judged.
+      Malay, and Chinese and Cantonese, count as one. Of a language that py3langid lacks, only the script is judged.
 
     On the sentences of FLORES and NTREX py3langid takes 0 to 0.4 % for another language, by language.
     """
 
     name: Literal["language"] = "language"
     min_words: int = Field(5, ge=1, description="Texts of fewer words (unspaced scripts: characters) are let pass.")
-    min_probability: float = Field(0.5, ge=0, le=1, description="A guess of another language that is less sure is none.")
+    min_probability: float = Field(
+        0.5, ge=0, le=1, description="A guess of another language that is less sure is none."
+    )
     min_script: float = Field(0.5, ge=0, le=1, description="Drop below this share of letters in the language's script.")
     sides: Literal["target", "source", "either"] = Field("either", description="Whose language is judged.")
 

@@ -26,12 +26,12 @@ class Preserved(TextFilter):
     - Code (between backticks or in a fence), URLs and e-mail addresses, and placeholders (``{name}``, ``%s``,
       ``[NAME]``, ``<b>``) must be there as often as in the source; white space in code does not count.
     - Numbers are compared by their digits, whatever the script of the digits and the separators of thousands and
-      decimals. Beside million, 만 or 万 zeros at the end do not count. More than ``max_lost_numbers`` of them must not be
+      decimals. Beside million, 만 or 万 zeros at the end do not count. At most ``max_lost_numbers`` of them may be
       missing; OpusFilter's NonZeroNumeralsFilter grants half (a score of 0.5) without knowing any of this.
 
-    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and Yoruba a
-    number word excuses one number), rounded ones, and measures that were converted where the source gives no unit.
-    Hours of a time of day and imperial measures that became other numbers are let pass.
+    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and
+    Yoruba a number word excuses one number), rounded ones, and measures that were converted.
+    Hours and quarters of a time of day, and imperial measures that became other numbers, are let pass.
     """
 
     name: Literal["preserved"] = "preserved"
@@ -50,7 +50,10 @@ class Preserved(TextFilter):
             lost = wanted - there
             if lost and kind in self.kinds:
                 return Drop(f"lost {kind} of the {what}", float(lost.total()))
-            source, target = pattern.sub(" ", source) if wanted else source, pattern.sub(" ", target) if there else target
+            source, target = (
+                pattern.sub(" ", source) if wanted else source,
+                pattern.sub(" ", target) if there else target,
+            )
         if "numbers" not in self.kinds:
             return None
         missing, looked_for = missing_numbers(source, target, pair.target, self.largest_ignored)
