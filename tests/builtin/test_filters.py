@@ -74,8 +74,8 @@ def test_what_cannot_be_seen_is_empty(text: str) -> None:
 
 
 def test_visible_characters_are_counted() -> None:
-    assert Empty(min_characters=3).judge(pair("yes", "\u200bj a\n")) == Drop("empty response", 2.0)
-    assert Empty(min_characters=2).judge(pair("yes", "\u200bj a\n")) is None
+    assert Empty(min_characters=3, texts="response").judge(pair("yes", "\u200bj a\n")) == Drop("empty response", 2.0)
+    assert Empty(min_characters=2, texts="response").judge(pair("yes", "\u200bj a\n")) is None
     assert Empty().judge(pair("😀", "4")) is None
 
 
@@ -151,7 +151,7 @@ def test_a_phrase_three_times_in_a_row(phrase: str) -> None:
     assert Repetition().judge(pair(ENGLISH, f"Das Schiff {phrase} {phrase} {phrase}")) == Drop("looping response", 3.0)
     assert reason(Repetition(), ENGLISH, f"Das Schiff {phrase} {phrase}") is None
     assert reason(Repetition(times=2), ENGLISH, f"Das Schiff {phrase} {phrase}") == "looping response"
-    assert reason(Repetition(times=4), ENGLISH, f"Das Schiff {phrase} {phrase} {phrase}") is None
+    assert reason(Repetition(times=4, min_unique=0), ENGLISH, f"Das Schiff {phrase} {phrase} {phrase}") is None
 
 
 def test_chinese_phrases_have_two_characters() -> None:
@@ -167,7 +167,7 @@ def test_the_source_may_repeat_itself() -> None:
 
 
 def test_loops_that_are_not_in_a_row() -> None:
-    varied = " ".join(f"{n} das ist der Anfang vom Ende" for n in range(12))
+    varied = " ".join(f"{n} das ist der Anfang vom Ende der Welt und noch viel mehr" for n in range(12))
     long_source = " ".join(f"word{n}" for n in range(80))
     assert reason(Repetition(), long_source, varied) == "repetitive response"
     assert reason(Repetition(min_unique=0, min_compressed=0), long_source, varied) is None
@@ -294,11 +294,12 @@ def test_patterns_of_the_recipe() -> None:
 
 
 def test_long_texts_take_a_time_that_is_linear_in_their_length() -> None:
-    """Nothing quadratic: 200,000 characters, of the sorts that regular expressions stumble over."""
-    texts = ("word " * 40_000, "a" * 200_000, "1," * 100_000, "`" * 200_000, "😀" * 100_000, ENGLISH * 2_400)
+    """Nothing quadratic: 40,000 characters, of the sorts that regular expressions stumble over."""
+    size = 40_000
+    texts = [(piece * size)[:size] for piece in ("word ", "a", "1", "1,", "1만", "`", "{", "<a", "😀", ENGLISH)]
     start = time.perf_counter()
     for kind in register_filters():
         if kind.model_fields["name"].default != "identical":
             for text in texts:
                 kind().judge(pair(text, text[::-1], prompts=(text, text)))
-    assert time.perf_counter() - start < 60
+    assert time.perf_counter() - start < 30

@@ -18,6 +18,7 @@ UNITS: Mapping[str, int] = MappingProxyType(
     | {"만": 10**4, "万": 10**4, "萬": 10**4, "억": 10**8, "亿": 10**8, "億": 10**8, "조": 10**12, "兆": 10**12}
 )
 MYRIAD = 10**4
+LONGEST_CHAIN = 40  # characters; what is longer is no number that anybody reads
 CHAIN = re.compile(rf"(?:{NUMBER}\s?[{''.join(UNITS)}]+\s?)+(?:{NUMBER})?|{NUMBER}")
 LINK = re.compile(rf"({NUMBER})\s?([{''.join(UNITS)}]*)")
 
@@ -120,7 +121,7 @@ def numbers_of(text: str) -> list[Number]:
     found = []
     for match in CHAIN.finditer(text):
         runs = tuple(_western(run) for run in DIGITS.findall(match[0]))
-        chained = any(unit in match[0] for unit in UNITS)
+        chained = len(match[0]) <= LONGEST_CHAIN and not UNITS.keys().isdisjoint(match[0])
         digits = str(_value(match[0])) if chained else "".join(runs).lstrip("0") or "0"
         before = text[max(0, match.start() - WINDOW) : match.start()]
         scaled = chained or SCALED.match(text, match.end()) or SCALED_BEFORE.search(before)
@@ -139,7 +140,7 @@ def written_out(text: str, tag: str) -> int:
 def _counts(number: Number, source: str, largest_ignored: int) -> bool:
     if HOUR.match(source, number.end) or (source[: number.start].endswith(":") and number.digits in QUARTERS):
         return False
-    return len(number.runs) > 1 or int(number.digits) > largest_ignored
+    return len(number.runs) > 1 or len(number.digits) > LONGEST_CHAIN or int(number.digits) > largest_ignored
 
 
 def _sayable(number: Number) -> bool:

@@ -12,7 +12,7 @@ from langxfer.builtin.filters.numbers import missing_numbers
 from langxfer.builtin.filters.text_filter import TextFilter
 from langxfer.components import Drop, Pair
 
-ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]（）]*[\w/#=&-]|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]（）]*[\w/#=&-]|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w")
 CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`", re.DOTALL)
 PLACEHOLDER = re.compile(
     r"\{\{\s*\w+\s*\}\}|\$?\{\w*\}|%(?:\(\w+\))?[sdif](?!\w)|\[[A-Z][A-Z_ ]+\]|</?[A-Za-z][\w-]*/?>|\$[A-Z_]{2,}\b"
@@ -35,8 +35,8 @@ class Preserved(TextFilter):
     """
 
     name: Literal["preserved"] = "preserved"
-    kinds: frozenset[Kept] = Field(
-        frozenset(("numbers", "addresses", "code", "placeholders")),
+    kinds: tuple[Kept, ...] = Field(
+        ("numbers", "addresses", "code", "placeholders"),
         min_length=1,
         description="What must be preserved: numbers, addresses, code, placeholders.",
     )
