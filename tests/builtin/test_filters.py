@@ -13,6 +13,7 @@ from langxfer.builtin import register_filters
 from langxfer.builtin.filters import (
     Alphanumeric,
     Empty,
+    Identical,
     LanguageFilter,
     LanguageTask,
     LengthRatio,
@@ -47,21 +48,19 @@ def test_each_keeps_the_contract_and_a_good_translation(kind: type[Filter]) -> N
         assert kind().judge(pair(ENGLISH, text, tag, (ENGLISH, text))) is None
 
 
-@pytest.mark.parametrize("kind", register_filters(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in register_filters() if kind not in (Identical, LanguageTask)],
+    ids=lambda kind: kind.__name__,
+)
 def test_texts_says_which_ones_are_looked_at(kind: type[Filter]) -> None:
-    if "texts" not in kind.model_fields:
-        pytest.skip("looks at prompts alone")
-    bad = (
-        ("<<<{{ ` `x` 4711 %%% ``` ]]]]]]]]]]", "")
-        if kind in (Empty, Alphanumeric)
-        else (ENGLISH + " `4711`", ENGLISH * 4)
-    )
+    signs, invisible = "<<<{{ ` `x` 4711 %%% ``` ]]]]]]]]]]", "\u200b"
+    bad = (signs, invisible) if kind in (Empty, Alphanumeric) else (ENGLISH + " `4711`", ENGLISH * 4)
     good = (ENGLISH, GERMAN)
     responses, prompts = pair(*bad, prompts=good), pair(*good, prompts=bad)
     looked = {"response": [responses], "prompt": [prompts], "either": [responses, prompts]}
     for texts, expected in looked.items():
-        if kind.model_fields["name"].default != "identical":
-            assert [e for e in (responses, prompts) if kind(texts=texts).judge(e)] == expected, texts
+        assert [e for e in (responses, prompts) if kind(texts=texts).judge(e)] == expected, texts
 
 
 # ---------------------------------------------------------------- empty
@@ -299,7 +298,7 @@ def test_long_texts_take_a_time_that_is_linear_in_their_length() -> None:
     texts = [(piece * size)[:size] for piece in ("word ", "a", "1", "1,", "1만", "`", "{", "<a", "😀", ENGLISH)]
     start = time.perf_counter()
     for kind in register_filters():
-        if kind.model_fields["name"].default != "identical":
+        if kind is not Identical:  # it compares one text with the other, and says so
             for text in texts:
                 kind().judge(pair(text, text[::-1], prompts=(text, text)))
     assert time.perf_counter() - start < 30
