@@ -118,15 +118,21 @@ def make_translate(work: Work, folder: Path) -> Facts:
     train_rows, validation_rows = sources.split(rows, data)
     every, held_out = [*train_rows, *validation_rows], frozenset(row.id for row in validation_rows)
     progress = work.progress(work.plan.translate.label, "segments")
+    device = work.runtime.device.type
     facts: Facts = {"rows": len(rows)}
     if translator is None:
-        built = translate.build_examples(every, data, None, "parallel", progress)
+        built = translate.build_examples(every, data, None, "parallel", progress, device)
         tally = translate.write(folder, built, rejected, held_out)
     else:
         pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
+<<<<<<< HEAD
         with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
             told = _says_how(pipeline, work.emit, progress)
             built = translate.build_examples(every, data, pipeline, translator.name, told)
+=======
+        with open_pipeline(translator, device, models.cache_folder(), pairs) as pipeline:
+            built = translate.build_examples(every, data, pipeline, translator.name, progress, device)
+>>>>>>> filters
             tally = translate.write(folder, built, rejected, held_out)
             usage = pipeline.usage
         facts["translation"] = pipeline.counts.facts()

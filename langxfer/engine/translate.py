@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langxfer.components import Pair
 from langxfer.data import ParallelExample, Turn, write_line
+from langxfer.engine.filtering import WINDOW, open_filters
 from langxfer.engine.formats import Rejected, SourceRow
+from langxfer.engine.models import cache_folder
 from langxfer.translation.pipeline import Document, Pipeline
 
 if TYPE_CHECKING:
@@ -48,18 +51,20 @@ def build_examples(
     pipeline: Pipeline | None,
     name: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    device: str = "cpu",
 ) -> Iterator[Built]:
     """One result per row and target language, in the order of the rows, then of ``data.target_languages``.
 
     ``pipeline`` is None for parallel data. ``name`` becomes the examples' provenance. ``progress`` gets
     (done, total) in segments; the total is an estimate until all rows are taken apart. The first filter that drops
-    an example gives the reason.
+    an example gives the reason; filters with a model have it on ``device`` (``cpu`` or ``cuda``).
 
     Raises:
-        PluginError: the translator broke its contract: not one text, Translation or None for every segment.
+        PluginError: the translator or a filter broke its contract: not one answer for everything it was asked.
         ArtifactError: the segment cache cannot be read or tally.
     """
     sides = _given(rows, data) if pipeline is None else _translated(rows, data, pipeline, progress)
+<<<<<<< HEAD
     for row, tag, target, translation in sides:
         identity = f"{row.id}/{tag}"
         facts = None if translation is None else {"id": identity, **translation}
@@ -70,6 +75,24 @@ def build_examples(
             example = ParallelExample(identity, source, target, name)
             reason, measure = next(_drops(example, data), (None, None))
             yield Built(identity, source, example, reason, measure, facts)
+=======
+    with open_filters(data.filters, device, cache_folder()) as reasons_of:
+        while window := [_built(data, name, *side) for side in islice(sides, WINDOW)]:
+            reasons = iter(reasons_of([item.example for item in window if item.example is not None]))
+            yield from (item if item.example is None else replace(item, reason=next(reasons)) for item in window)
+
+
+def _built(
+    data: Data, name: str, row: SourceRow, tag: str, target: Turn | str, facts: Mapping[str, Any] | None
+) -> Built:
+    """A result before the filters."""
+    identity = f"{row.id}/{tag}"
+    translation = None if facts is None else {"id": identity, **facts}
+    if isinstance(target, str):
+        return Built(identity, None, target, translation)
+    example = ParallelExample(identity, row.turns[data.source_language], target, name)
+    return Built(identity, example, None, translation)
+>>>>>>> filters
 
 
 _Side = tuple[SourceRow, str, Turn | str, Mapping[str, Any] | None]
@@ -122,6 +145,7 @@ def _facts(prompt: Document, response: Document) -> dict[str, Any]:
     }
 
 
+<<<<<<< HEAD
 def _drops(example: ParallelExample, data: Data) -> Iterator[tuple[str, float]]:
     for filter_ in data.filters:
         drop = filter_.judge(example)
@@ -129,6 +153,8 @@ def _drops(example: ParallelExample, data: Data) -> Iterator[tuple[str, float]]:
             yield f"{filter_.name}: {drop.reason}", drop.measure
 
 
+=======
+>>>>>>> filters
 class _Together:
     """Progress of several languages as one: those that have not begun count as much as the others do on average."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from langxfer.components import (
     Drop,
@@ -55,7 +55,7 @@ def check_translator(
         require(tags and len(tags) > 1, "languages() names no two languages: give check_translator a pair")
         pair = Pair(*(["en", min(tags - {"en"})] if "en" in tags else sorted(tags)[:2]))
     backward = list(reversed(segments))
-    with tempfile.TemporaryDirectory() as cache, translator.open(device, Path(cache)) as opened:
+    with TemporaryDirectory() as cache, translator.open(device, Path(cache)) as opened:
         require(opened.translate([], pair) == [], "no segments must give no translations")
         first = opened.translate(list(segments), pair)
         require(isinstance(first, list), f"translate gives {type(first).__name__}; expected a list")
@@ -128,6 +128,9 @@ def check_filter(filter_: Filter, examples: Sequence[ParallelExample] = ()) -> N
             require(math.isfinite(verdict.measure), f"measure is {verdict.measure} for {example}")
     again = [filter_.judge(example) for example in reversed(every)]
     require(again == verdicts[::-1], "a verdict depends on other examples, or changes when it is asked again")
+    with TemporaryDirectory() as folder, filter_.open("cpu", Path(folder)) as judge_all:
+        require(list(judge_all(every)) == verdicts, "what open gives judges otherwise than judge, or not every example")
+        require(list(judge_all([])) == [], "what open gives has verdicts on no examples")
 
 
 def check_evaluator(evaluator: Evaluator, examples: Sequence[ParallelExample] = ()) -> None:

@@ -24,7 +24,8 @@ NO_LANGUAGE = "zxx"
 
 # What is no evidence of a language: fenced code (to the end when unclosed), inline code, addresses.
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+\.[\w.-]+", re.DOTALL
+    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+",
+    re.DOTALL,
 )
 
 # In scripts without spaces a character counts as a word: Thai and Lao, Burmese, Khmer, kana, Chinese.

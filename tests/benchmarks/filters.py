@@ -1,4 +1,4 @@
-"""What the filters find and what they cost: ``python -m tests.benchmarks.filters [--json]``; see README.md beside it."""
+"""What the filters find, and what they cost: ``python -m tests.benchmarks.filters [--json]``; see README.md."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -130,17 +131,26 @@ def half_translated(texts: Texts, tag: str, chance: random.Random) -> Iterator[P
         yield example(str(piece[0]), texts.joined("en", piece), " ".join(parts), tag)
 
 
-NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+NUMBER = re.compile(r"(?<![:\d.,])\d+(?:[.,]\d+)*(?![:\d])")  # no times of day
 
 
 def lost_number(texts: Texts, tag: str, chance: random.Random) -> Iterator[ParallelExample]:
-    """A number of the translation, at least 13 or with a decimal part, is taken out; and once more: gets another digit."""
+    """A number that both texts have, 13 at least or with a part after a point, is taken out; then: gets another digit.
+
+    It is one that the translation has once, with the same digits as its source (24.000 and 24,000, not 2.4万).
+    """
     for i, (source, target) in enumerate(zip(texts.by_tag["en"], texts.by_tag[tag], strict=True)):
+        there, own = (Counter(_digits(number) for number in NUMBER.findall(text)) for text in (source, target))
         for match in NUMBER.finditer(target):
-            if not match[0].isdigit() or int(match[0]) >= 13:
+            shared = there[_digits(match[0])] and own[_digits(match[0])] == 1
+            if shared and not (match[0].isdigit() and int(match[0]) < 13):
                 before, after = target[: match.start()], target[match.end() :]
                 yield example(f"{i}/{match.start()}/out", source, before.rstrip() + after, tag)
                 yield example(f"{i}/{match.start()}/other", source, before + _other(match[0], chance) + after, tag)
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def _other(number: str, chance: random.Random) -> str:

@@ -27,7 +27,7 @@ class LanguageFilter(TextFilter):
       dropped where most of the characters that tell Simplified from Traditional are the other ones.
     - Language: py3langid's best guess among the languages of langxfer is another one, with a probability of at least
       ``min_probability``; a guess of less is doubt and drops nothing, nor does "no language". Indonesian and
-      Malay, and Chinese and Cantonese, count as one. Of a language that py3langid does not have, only the script is judged.
+      Malay, and Chinese and Cantonese, count as one. Of a language that py3langid lacks, only the script is judged.
 
     On the sentences of FLORES and NTREX py3langid takes 0 to 0.4 % for another language, by language.
     """

@@ -29,10 +29,10 @@ PATTERNS: dict[str, str] = {
     ),
     "grammar task": (
         r"\b(?:grammar|grammatical(?:ly)?|punctuat(?:e|ion)|syntax\s+of\s+the\s+sentence|misspell\w*|typos?|spelling|proofread\w*)\b"
-        rf"|\b(?:past|present|future|perfect|continuous)\s+tense\b|\b(?:passive|active)\s+voice\b|\bparts?\s+of\s+speech\b"
-        rf"|\b(?:verb|noun|adjective|adverb|pronoun|preposition|conjunction|clause)s?\b"
-        rf"|\b(?:conjugate|pluralize|plural\s+(?:form\s+)?of|contractions?\s+(?:of|in))\b"
-        rf"|\b(?:correct|fix|edit)\b[^.?!\n]{{0,40}}\b(?:sentence|errors?\s+in|grammar|spelling)\b"
+        r"|\b(?:past|present|future|perfect|continuous)\s+tense\b|\b(?:passive|active)\s+voice\b|\bparts?\s+of\s+speech\b"
+        r"|\b(?:verb|noun|adjective|adverb|pronoun|preposition|conjunction|clause)s?\b"
+        r"|\b(?:conjugate|pluralize|plural\s+(?:form\s+)?of|contractions?\s+(?:of|in))\b"
+        r"|\b(?:correct|fix|edit)\b[^.?!\n]{0,40}\b(?:sentence|errors?\s+in|grammar|spelling)\b"
     ),
     "task on letters and sounds": (
         r"\brhym(?:e|es|ed|ing)\b|\bsyllables?\b|\banagrams?\b|\bpalindromes?\b|\bacrostics?\b|\balliterat\w+|\bhaikus?\b|\blimericks?\b"
@@ -53,14 +53,13 @@ PATTERNS: dict[str, str] = {
 class LanguageTask(Filter):
     """Drops an example whose English prompt is about language itself.
 
-    CLO takes it that an answer in the prompt's language is the better one. "Translate into French: …" wants neither of the
-    two languages. "Correct the grammar", "what rhymes with sun", "how many letters has the word sea" and "what does the
+    CLO takes it that an answer in the prompt's language is the better one. "Translate into French: …" wants neither of
+    the two. "Correct the grammar", "what rhymes with sun", "how many letters has the word sea" and "what does the
     German word Angst mean" have other answers in another language, or none, so their translation is wrong even where
     every word of it is right.
 
-    Prompts are found by words, in the English one of the two; prompts of other languages only by ``patterns``. A question
-    in which such a word means something else ("a recipe for success in a word") goes too: about 1 in 50 of
-    Dolly's and 1 in 6 of Alpaca's prompts is dropped.
+    Prompts are found by words, in the English one of the two; prompts of other languages only by ``patterns``. A
+    question in which such a word means something else ("the verb of the motion was carried") goes too.
     """
 
     name: Literal["language_task"] = "language_task"

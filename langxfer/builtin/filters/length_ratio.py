@@ -24,17 +24,17 @@ END = 40  # characters of a text's end that are looked at
 class LengthRatio(TextFilter):
     """Drops an example with a translation far from its usual length: cut off, or with something added.
 
-    Length is counted in characters without white space; those of dense scripts count for several, so that Latin names in
-    a Chinese text do no harm. Usual is the length of the source times the factor of the language pair: medians of
-    FLORES, which stopes takes too (``length_factors``). With ``usual`` so understood, an example goes when its target has
+    Length is counted in characters without white space; those of dense scripts count for several, so that Latin names
+    in a Chinese text do no harm. Usual is the length of the source times the factor of the language pair: medians of
+    FLORES, which stopes takes too (``length_factors``). An example goes when its target has
 
     - fewer than ``min_ratio * usual - slack`` characters: truncated,
     - fewer than ``unfinished_ratio * usual``, and no full stop where its source has one: truncated,
     - more than ``max_ratio * usual + slack``: too long.
 
-    OpusFilter (ratio below 3) and stopes (below 9) rid crawled text of pairs that are none; a translation of which half
-    is lost passes them. The defaults here are from FLORES, where they drop 0 to 0.6 % of the pairs by language. Long
-    texts vary less than short ones, which is what ``slack`` is for.
+    ``max_ratio`` is OpusFilter's (3; stopes has 9). Both use it in either direction, to rid crawled text of pairs that
+    are none; a translation of which half is lost passes them. So the lower bounds are from FLORES, of whose human
+    translations they drop 0 to 0.3 % by language. Long texts vary less than short ones, for which ``slack`` is.
     """
 
     name: Literal["length_ratio"] = "length_ratio"

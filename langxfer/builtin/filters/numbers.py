@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# Digits of any script, with the separators of thousands and decimals that English, German, Swiss, French and Arabic have.
+# Digits of any script, with separators of thousands and decimals as in English, German, Swiss, French and Arabic.
 DIGITS = re.compile(r"\d+")
 NUMBER = r"\d+(?:[.,'’٬ \u00a0\u202f]\d{3}(?!\d))*(?:[.,٫]\d+)?"
 
@@ -18,6 +18,7 @@ UNITS: Mapping[str, int] = MappingProxyType(
     | {"만": 10**4, "万": 10**4, "萬": 10**4, "억": 10**8, "亿": 10**8, "億": 10**8, "조": 10**12, "兆": 10**12}
 )
 MYRIAD = 10**4
+LONGEST_CHAIN = 40  # characters; what is longer is no number that anybody reads
 CHAIN = re.compile(rf"(?:{NUMBER}\s?[{''.join(UNITS)}]+\s?)+(?:{NUMBER})?|{NUMBER}")
 LINK = re.compile(rf"({NUMBER})\s?([{''.join(UNITS)}]*)")
 
@@ -41,10 +42,11 @@ TIME = re.compile(r"\s?[ap]\.?m\b", re.IGNORECASE)
 DECADE = re.compile(r"['’]?s\b")
 
 # Where numbers are often written in words: such a word may be the number that is missed. Yoruba without tone marks.
+# Not in it: ọgọ́rùn-ún, which is in every percentage, and million, which stands beside digits.
 YORUBA = (
-    r"\w+(?:dinl|lel)\w*(?:gun|gbon|goji|oji|dota|gota|dorin|gorin|dorun|gorun|run|gba)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|"
-    r"ogoji|aa*dota|ogota|aa*dorin|ogorin|aa*dorun|ogo+run\w*|egb(?:erun|eta|erin|efa|ejo|awa|aa)\w*|e*de+gbe\w+|irinwo|"
-    r"oo+du+n(?:run)?|\w*e[rt]in?la+|mokanla+|mejila+|mili?o?nu|bili?o?nu"
+    r"\w+(?:dinl|lel)\w*(?:gun|gbon|goji|oji|dota|gota|dorin|gorin|dorun|gorun|gba)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|"
+    r"ogoji|aa*dota|ogota|aa*dorin|ogorin|aa*dorun|egb(?:erun|eta|erin|efa|ejo|awa|aa)\w*|e*de+gbe\w+|irinwo|"
+    r"oo+du+n(?:run)?|\w*e[rt]in?la+|mokanla+|mejila+"
 )
 CHINESE = r"[〇零一二三四五六七八九十百千万兩两萬]{2,}"
 WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType(
@@ -108,7 +110,10 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
     added = {run for number in there for run in number.runs} - {run for n in numbers_of(source) for run in n.runs}
     missing = [number for number in missing if not _convertible(number, source, bool(added))]
     excused = written_out(target, tag) if missing else 0
-    return [number.text for number in missing[excused:]], len(wanted)
+    # The years and fractions are never written out; of the others, each number word excuses one.
+    missing.sort(key=lambda number: not _sayable(number))
+    sayable = sum(map(_sayable, missing))
+    return [number.text for number in missing[min(excused, sayable) :]], len(wanted)
 
 
 def numbers_of(text: str) -> list[Number]:
@@ -116,7 +121,7 @@ def numbers_of(text: str) -> list[Number]:
     found = []
     for match in CHAIN.finditer(text):
         runs = tuple(_western(run) for run in DIGITS.findall(match[0]))
-        chained = any(unit in match[0] for unit in UNITS)
+        chained = len(match[0]) <= LONGEST_CHAIN and not UNITS.keys().isdisjoint(match[0])
         digits = str(_value(match[0])) if chained else "".join(runs).lstrip("0") or "0"
         before = text[max(0, match.start() - WINDOW) : match.start()]
         scaled = chained or SCALED.match(text, match.end()) or SCALED_BEFORE.search(before)
@@ -135,7 +140,13 @@ def written_out(text: str, tag: str) -> int:
 def _counts(number: Number, source: str, largest_ignored: int) -> bool:
     if HOUR.match(source, number.end) or (source[: number.start].endswith(":") and number.digits in QUARTERS):
         return False
-    return len(number.runs) > 1 or number.scaled or int(number.digits) > largest_ignored
+    return len(number.runs) > 1 or len(number.digits) > LONGEST_CHAIN or int(number.digits) > largest_ignored
+
+
+def _sayable(number: Number) -> bool:
+    """Whether a number may be written out: a whole one that is no year."""
+    year = len(number.text) == 4 and number.text.isdigit() and not number.text.endswith("00")
+    return not year and "." not in number.text
 
 
 def _needed(number: Number, source: str) -> tuple[str, ...]:
@@ -149,8 +160,8 @@ def _decade(number: Number, source: str, runs: set[str]) -> bool:
 
 
 def _convertible(number: Number, source: str, added: bool) -> bool:
-    """Whether a measure was converted: the target has a number of its own, or the source gives both, one in brackets."""
-    return IMPERIAL.match(source, number.end) is not None and (added or source[: number.start].endswith(("(", "（")))
+    """Whether a measure was converted: the target has a number of its own."""
+    return added and IMPERIAL.match(source, number.end) is not None
 
 
 def _value(chain: str) -> int:

@@ -12,7 +12,7 @@ from langxfer.builtin.filters.numbers import missing_numbers
 from langxfer.builtin.filters.text_filter import TextFilter
 from langxfer.components import Drop, Pair
 
-ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]（）]*[\w/#=&-]|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"'()\[\]（）]*[\w/#=&-]|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w")
 CODE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`", re.DOTALL)
 PLACEHOLDER = re.compile(
     r"\{\{\s*\w+\s*\}\}|\$?\{\w*\}|%(?:\(\w+\))?[sdif](?!\w)|\[[A-Z][A-Z_ ]+\]|</?[A-Za-z][\w-]*/?>|\$[A-Z_]{2,}\b"
@@ -26,17 +26,17 @@ class Preserved(TextFilter):
     - Code (between backticks or in a fence), URLs and e-mail addresses, and placeholders (``{name}``, ``%s``,
       ``[NAME]``, ``<b>``) must be there as often as in the source; white space in code does not count.
     - Numbers are compared by their digits, whatever the script of the digits and the separators of thousands and
-      decimals. Beside million, 만 or 万 zeros at the end do not count. More than ``max_lost_numbers`` of them must not be
+      decimals. Beside million, 만 or 万 zeros at the end do not count. At most ``max_lost_numbers`` of them may be
       missing; OpusFilter's NonZeroNumeralsFilter grants half (a score of 0.5) without knowing any of this.
 
-    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and Yoruba a
-    number word excuses one number), rounded ones, and measures that were converted where the source gives no unit.
-    Hours of a time of day and imperial measures that became other numbers are let pass.
+    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and
+    Yoruba a number word excuses one number), rounded ones, and measures that were converted.
+    Hours and quarters of a time of day, and imperial measures that became other numbers, are let pass.
     """
 
     name: Literal["preserved"] = "preserved"
-    kinds: frozenset[Kept] = Field(
-        frozenset(("numbers", "addresses", "code", "placeholders")),
+    kinds: tuple[Kept, ...] = Field(
+        ("numbers", "addresses", "code", "placeholders"),
         min_length=1,
         description="What must be preserved: numbers, addresses, code, placeholders.",
     )

@@ -18,11 +18,11 @@ MOST_OF_SOURCE = 0.75  # a translation is looked at only where its share is belo
 class Repetition(TextFilter):
     """Drops an example whose translation repeats itself more than its source does. Translators get stuck.
 
-    - A phrase comes ``times`` times in a row or more, and more often than any does in the source. Three is the number of
-      OpusFilter's RepetitionFilter (Aulamo et al. 2020). A phrase has 1 to 24 words; of scripts without spaces, 2 to 24
-      characters. Case counts, signs between the words do not.
-    - Of all its phrases of four words (characters) less than ``min_unique`` are different. stopes asks this of six-grams
-      of back-translations; here nothing below 0.8 was seen in FLORES.
+    - A phrase comes ``times`` times in a row or more, and more often than any does in the source. Three is what
+      OpusFilter's RepetitionFilter has (Aulamo et al. 2020). A phrase has 1 to 24 words; of scripts without spaces,
+      2 to 24 characters. Case counts, signs between the words do not.
+    - Of all its phrases of four words (characters) less than ``min_unique`` are different. stopes asks this of
+      six-grams of back-translations.
     - zlib makes it smaller than ``min_compressed`` of its bytes: 0.3, as the card of LumiOpen's
       instruction-collection-fin. This one sees loops inside words.
 

@@ -19,13 +19,14 @@ FEWEST_PLAIN = 2  # words of a run that are neither capitalised nor numbers
 class Untranslated(TextFilter):
     """Drops an example of whose target more than ``max_copied`` is made of phrases of its source.
 
-    A phrase is a run of ``words`` words that stands in both texts, at least two of them neither capitalised in the source
-    nor a number: names, titles and scores may stay. Case does not count otherwise; code and addresses are left out.
+    A phrase is a run of ``words`` words that stands in both texts, at least two of them neither capitalised in the
+    source nor a number: names, titles and scores may stay. Case does not count otherwise; code and addresses are left
+    out.
     ``identical`` compares whole texts and misses a translation of which every other sentence stayed in English; a
     language identifier goes by the greater part.
 
-    No published constant is known to us. Of the human translations of FLORES and NTREX, 0 to 0.3 % by language have more
-    than 0.25, and most of those hold untranslated English indeed.
+    No published constant is known to us. Of the human translations of FLORES and NTREX, 0 to 0.3 % by language
+    have more than 0.25, and most of those do hold untranslated English.
     """
 
     name: Literal["untranslated"] = "untranslated"
@@ -42,7 +43,7 @@ def _prose_words(text: str) -> list[str]:
 
 
 def copied_share(source: Sequence[str], target: Sequence[str], size: int) -> float:
-    """Share of the target, by its letters, that lies in a run of ``size`` words of the source that is not mostly names."""
+    """Share of the target, by letters, that lies in runs of ``size`` words of the source that are not mostly names."""
     known = {
         tuple(word.casefold() for word in run)
         for run in zip(*(source[i:] for i in range(size)), strict=False)
