@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from langxfer.components import Drop, Filter, Judge
@@ -11,12 +12,14 @@ from langxfer.data import ParallelExample
 from langxfer.errors import PluginError
 
 WINDOW = 1024  # examples judged at a time; a filter with a model makes its own batches of them
-Reasons = Callable[[Sequence[ParallelExample]], list[str | None]]
+Drops = Callable[[Sequence[ParallelExample]], list[Drop | None]]
 
 
 @contextmanager
-def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterator[Reasons]:
+def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterator[Drops]:
     """A function that says why examples are dropped, None for those that stay; the first filter that drops one counts.
+
+    Its name comes before the reason.
 
     Args:
         filters: in the order in which they judge.
@@ -28,11 +31,11 @@ def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterato
     """
     with ExitStack() as stack:
         judges = [(own.name, stack.enter_context(own.open(device, cache))) for own in filters]
-        yield lambda examples: _reasons(judges, examples)
+        yield lambda examples: _drops(judges, examples)
 
 
-def _reasons(judges: Sequence[tuple[str, Judge]], examples: Sequence[ParallelExample]) -> list[str | None]:
-    reasons: list[str | None] = [None] * len(examples)
+def _drops(judges: Sequence[tuple[str, Judge]], examples: Sequence[ParallelExample]) -> list[Drop | None]:
+    drops: list[Drop | None] = [None] * len(examples)
     kept = list(range(len(examples)))
     for name, judge in judges:
         if not kept:
@@ -41,9 +44,9 @@ def _reasons(judges: Sequence[tuple[str, Judge]], examples: Sequence[ParallelExa
         _check(name, verdicts, len(kept))
         for i, drop in zip(kept, verdicts, strict=True):
             if drop is not None:
-                reasons[i] = f"{name}: {drop.reason}"
-        kept = [i for i in kept if reasons[i] is None]
-    return reasons
+                drops[i] = replace(drop, reason=f"{name}: {drop.reason}")
+        kept = [i for i in kept if drops[i] is None]
+    return drops
 
 
 def _check(name: str, verdicts: Sequence[object], asked: int) -> None:

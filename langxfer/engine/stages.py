@@ -125,14 +125,9 @@ def make_translate(work: Work, folder: Path) -> Facts:
         tally = translate.write(folder, built, rejected, held_out)
     else:
         pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
-<<<<<<< HEAD
-        with open_pipeline(translator, work.runtime.device.type, models.cache_folder(), pairs) as pipeline:
-            told = _says_how(pipeline, work.emit, progress)
-            built = translate.build_examples(every, data, pipeline, translator.name, told)
-=======
         with open_pipeline(translator, device, models.cache_folder(), pairs) as pipeline:
-            built = translate.build_examples(every, data, pipeline, translator.name, progress, device)
->>>>>>> filters
+            told = _says_how(pipeline, work.emit, progress)
+            built = translate.build_examples(every, data, pipeline, translator.name, told, device)
             tally = translate.write(folder, built, rejected, held_out)
             usage = pipeline.usage
         facts["translation"] = pipeline.counts.facts()

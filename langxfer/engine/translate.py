@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langxfer.components import Pair
+from langxfer.components import Drop, Pair
 from langxfer.data import ParallelExample, Turn, write_line
 from langxfer.engine.filtering import WINDOW, open_filters
 from langxfer.engine.formats import Rejected, SourceRow
@@ -64,35 +64,25 @@ def build_examples(
         ArtifactError: the segment cache cannot be read or tally.
     """
     sides = _given(rows, data) if pipeline is None else _translated(rows, data, pipeline, progress)
-<<<<<<< HEAD
-    for row, tag, target, translation in sides:
-        identity = f"{row.id}/{tag}"
-        facts = None if translation is None else {"id": identity, **translation}
-        source = row.turns[data.source_language]
-        if isinstance(target, str):
-            yield Built(identity, source, None, target, None, facts)
-        else:
-            example = ParallelExample(identity, source, target, name)
-            reason, measure = next(_drops(example, data), (None, None))
-            yield Built(identity, source, example, reason, measure, facts)
-=======
-    with open_filters(data.filters, device, cache_folder()) as reasons_of:
+    with open_filters(data.filters, device, cache_folder()) as drops_of:
         while window := [_built(data, name, *side) for side in islice(sides, WINDOW)]:
-            reasons = iter(reasons_of([item.example for item in window if item.example is not None]))
-            yield from (item if item.example is None else replace(item, reason=next(reasons)) for item in window)
+            drops = iter(drops_of([item.example for item in window if item.example is not None]))
+            yield from (item if item.example is None else _judged(item, next(drops)) for item in window)
 
 
 def _built(
     data: Data, name: str, row: SourceRow, tag: str, target: Turn | str, facts: Mapping[str, Any] | None
 ) -> Built:
     """A result before the filters."""
-    identity = f"{row.id}/{tag}"
+    identity, source = f"{row.id}/{tag}", row.turns[data.source_language]
     translation = None if facts is None else {"id": identity, **facts}
     if isinstance(target, str):
-        return Built(identity, None, target, translation)
-    example = ParallelExample(identity, row.turns[data.source_language], target, name)
-    return Built(identity, example, None, translation)
->>>>>>> filters
+        return Built(identity, source, None, target, None, translation)
+    return Built(identity, source, ParallelExample(identity, source, target, name), None, None, translation)
+
+
+def _judged(item: Built, drop: Drop | None) -> Built:
+    return item if drop is None else replace(item, reason=drop.reason, measure=drop.measure)
 
 
 _Side = tuple[SourceRow, str, Turn | str, Mapping[str, Any] | None]
@@ -145,16 +135,6 @@ def _facts(prompt: Document, response: Document) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
-def _drops(example: ParallelExample, data: Data) -> Iterator[tuple[str, float]]:
-    for filter_ in data.filters:
-        drop = filter_.judge(example)
-        if drop is not None:
-            yield f"{filter_.name}: {drop.reason}", drop.measure
-
-
-=======
->>>>>>> filters
 class _Together:
     """Progress of several languages as one: those that have not begun count as much as the others do on average."""
 
