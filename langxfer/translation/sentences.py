@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 
+from sentencex import segment as sentencex_segments
+
 # Quotation marks, which keep sentencex from ending a sentence inside them: quotations run over many sentences, and a
 # lone mark would take the rest of the text along. An apostrophe inside a word is no such mark. Lone surrogates are
 # not UTF-8, which the library wants. A space in their place keeps the lengths.
 _UNSEEN = re.compile("[\"'“”„‟‘’«»‹›「」『』\ud800-\udfff](?:(?<!['‘’])|(?<![^\\W_].)|(?![^\\W_]))")
 _CLOSING = "\"'”’»›」』】）)\\]*_"
-_AFTER_END = re.compile(rf"[{_CLOSING}]*\s*")
-_AFTER_END_LOW = re.compile(rf"[{_CLOSING}“‘]*\s*")  # „so closes a quotation“ there; elsewhere “ opens one
+_AFTER_END = re.compile(rf"[{_CLOSING}]*\s*(?:[\"'”’]\s+)?")
+_AFTER_END_LOW = re.compile(
+    rf"[{_CLOSING}“‘]*\s*(?:[\"'“‘]\s+)?"
+)  # „so closes a quotation“ there; elsewhere “ opens one
 _LOW_QUOTES = ("bg", "bs", "cs", "de", "et", "hr", "is", "lb", "lt", "lv", "mk", "sk", "sl", "sq", "sr")
 _BEFORE_END = re.compile(r"[\s\"'“”„‟«»‹›「」『』‘’]+$")
+_MAY_END = re.compile(r"[.!?\n]")
 _FULL_WIDTH = "。！？｡．…؟۔।॥။።፧"
 _SENTENCE_END = re.compile(rf"(?:\s|[{_FULL_WIDTH}][{_CLOSING}]*|[\u3040-\u9fff][!?][{_CLOSING}]*)$")
 
@@ -70,6 +75,8 @@ def split_sentences(text: str, language: str) -> list[str]:
         text: prose; a line break ends no sentence unless an empty line follows.
         language: BCP-47 tag.
     """
+    if text.isascii() and not _MAY_END.search(text, 0, len(text) - 1):  # most lines are one sentence
+        return [text] if text else []
     primary = language.split("-")[0]
     sentences, start = [], 0
     for end in _ends(text, primary):
@@ -81,12 +88,10 @@ def split_sentences(text: str, language: str) -> list[str]:
 
 def _ends(text: str, language: str) -> list[int]:
     """Where a sentence may end, in order; closing marks and white space after the full stop are the sentence's."""
-    from sentencex import segment
-
     marks = _AFTER_END_LOW if language in _LOW_QUOTES else _AFTER_END
     ends = {len(text)}
     position = 0
-    for piece in segment(language, _UNSEEN.sub(" ", text))[:-1]:
+    for piece in sentencex_segments(language, _UNSEEN.sub(" ", text))[:-1]:
         position += len(piece)
         before = _BEFORE_END.search(text, max(0, position - 20), position)
         after = marks.match(text, before.start() if before else position)

@@ -32,7 +32,10 @@ _ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _CELL = re.compile(r"(?:[^|\0\\]|\\.)+|\\")
 _RUN = re.compile("[^\0]+")
 _CODE_INDENT = re.compile(r" {0,3}\t| {4}")
-_PROSE = re.compile(r"\s*[^\W\d_]+,?(?: [^\W\d_'’-]+,?){4}")
+# An indented paragraph begins like a sentence: a capital letter and five words, or a script without capitals.
+_PROSE = re.compile(
+    r"\s*(?:[\u0590-\u1fff\u2e80-\ud7ff]|[^\W\d_a-z](?!\w*[A-Z])\w*[,:]?(?: [^\W\d_][\w'’-]*[,:;]?){4})"
+)
 # Beside something verbatim, punctuation belongs to the gap: it says nothing to a translator.
 _LOOSE_START = re.compile(r"[\s.,;:!?)\]}…、。，；：！？）】」』》]+")
 _LOOSE_END = re.compile(r"(?:\s|!?\[|[({<（【「『《])+$")

@@ -53,7 +53,7 @@ _ADDRESS = rf"(?: {_PART} | \( {_PART}* \) | \[ {_PART}* \] | \{{ {_PART}* \}} )
 _DOMAINS = "com|org|net|edu|gov|io|co|de|uk|cn|kr|ng|ke|tz|info|dev|ai"
 _URL = rf"""
     (?<![A-Za-z]) (?i:https?|ftps?|file|wss?)://{_ADDRESS}+ (?<![.,;:!?'*_~])
-  | (?<!\w) (?i:www)\.{_ADDRESS}+ (?<![.,;:!?'*_~])
+  | (?<!\w) www\.{_ADDRESS}+ (?<![.,;:!?'*_~])
   | (?<![\w.@-]) (?:[A-Za-z0-9-]{{1,63}}\.)+(?:{_DOMAINS})/{_ADDRESS}* (?<![.,;:!?'*_~])
   | (?<![\w.%+-]) (?:mailto:)? [A-Za-z0-9._%+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.)+[A-Za-z]{{2,24}}
 """
@@ -71,10 +71,8 @@ _VERBATIM = re.compile(
     "|".join([_FENCE, _CODE, _FORMULA, _HTML, _MARKS, _URL, _NO_TEXT]).replace("REACH", str(_REACH)),
     re.MULTILINE | re.VERBOSE,
 )
-# Most texts have none of it. Every alternative above needs one of these.
-_SIGN = re.compile(
-    rf"[`~$\\<@{{\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]|\][(\[]|\[\^|://|(?i:www)\.|\.(?:{_DOMAINS})/"
-)
+# Most texts have none of it. Each alternative above needs one of these, or "www.".
+_SIGN = re.compile(r"[`~$\\<@{/\]\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _FORMULA_SIGN = re.compile(r"[\\^_={}+<>]")
 _PROSE = re.compile(r"(?<!\S)[^\W\d_]{3,}[,.;:!?]?(?!\S)")
@@ -86,7 +84,7 @@ def hide_verbatim(text: str) -> str:
     The CR of a CR LF becomes a space. An index in one text is the same place in the other.
     """
     text = _LINE_BREAK.sub(lambda found: " \n" if len(found[0]) == 2 else "\n", text)
-    if not _SIGN.search(text):
+    if not _SIGN.search(text) and "www." not in text:
         return text
     parts, kept, position = [], 0, 0
     while found := _VERBATIM.search(text, position):
