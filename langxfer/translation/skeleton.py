@@ -31,7 +31,7 @@ _RULE = re.compile(
 _ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _CELL = re.compile(r"(?:[^|\0\\]|\\.)+|\\")
 _RUN = re.compile("[^\0]+")
-_CODE_INDENT = re.compile(r" {0,3}\t| {4}")
+_CODE_INDENT = 4  # columns, also those of a tab
 # An indented paragraph begins like a sentence: a capital letter and five words, or a script without capitals.
 _PROSE = re.compile(
     r"\s*(?:[\u0590-\u1fff\u2e80-\ud7ff]|[^\W\d_a-z](?!\w*[A-Z])\w*[,:]?(?: [^\W\d_][\w'’-]*[,:;]?){4})"
@@ -160,25 +160,35 @@ def _runs(hidden: str) -> Iterator[tuple[int, int]]:
 
 def _kinds(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each line with what it is: code (indented), row (of a table) or text."""
-    after_blank, kind, in_list, in_table = True, "text", False, False
-    for number, line in enumerate(lines):
+    kind, after_blank, in_table = "text", True, False
+    margin = 0  # columns that the text of the list item above is indented by
+    for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
         if not line.strip():
             after_blank, in_table = True, False
-            yield line, "code" if kind == "code" else "text"
+            yield line, kind
             continue
-        indented = _CODE_INDENT.match(line) is not None
-        if _MARKER.match(line) and not (indented and not in_list):
-            in_list = True
-        elif not indented and after_blank and not line[0].isspace():
-            in_list = False
-        next_line = lines[number + 1] if number + 1 < len(lines) else ""
-        in_table = "|" in line and (in_table or _RULE.match(next_line) is not None or _ROW.match(line) is not None)
-        if indented and not in_list and (kind == "code" or (after_blank and not _PROSE.match(line))):
+        indent = _indent(line)
+        if after_blank:
+            margin = min(margin, indent)
+        marker = _MARKER.match(line)
+        starts_code = after_blank and not _PROSE.match(line) and not (marker and margin)
+        if indent >= margin + _CODE_INDENT and (kind == "code" or starts_code):
             kind = "code"
         else:
+            margin = _width(marker[0]) if marker else margin
+            in_table = "|" in line and bool(in_table or _RULE.match(next_line) or _ROW.match(line))
             kind = "row" if in_table else "text"
         after_blank = False
         yield line, kind
+
+
+def _indent(line: str) -> int:
+    """Columns before the text of a line."""
+    return _width(line[: len(line) - len(line.lstrip(" \t"))]) if line[0] in " \t" else 0
+
+
+def _width(text: str) -> int:
+    return len(text.expandtabs(_CODE_INDENT))
 
 
 def _line_runs(line: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:

@@ -52,7 +52,7 @@ _PART = rf"""[^\s<>"`\\|()\[\]{{}}\0-\x1f\ud800-\udfff{_UNSPACED}]"""
 _ADDRESS = rf"(?: {_PART} | \( {_PART}* \) | \[ {_PART}* \] | \{{ {_PART}* \}} )"
 _DOMAINS = "com|org|net|edu|gov|io|co|de|uk|cn|kr|ng|ke|tz|info|dev|ai"
 _URL = rf"""
-    (?<![A-Za-z]) (?i:https?|ftps?|file|wss?)://{_ADDRESS}+ (?<![.,;:!?'*_~])
+    (?<![A-Za-z0-9]) [A-Za-z][A-Za-z0-9+.-]{{1,15}}://{_ADDRESS}+ (?<![.,;:!?'*_~])
   | (?<!\w) www\.{_ADDRESS}+ (?<![.,;:!?'*_~])
   | (?<![\w.@-]) (?:[A-Za-z0-9-]{{1,63}}\.)+(?:{_DOMAINS})/{_ADDRESS}* (?<![.,;:!?'*_~])
   | (?<![\w.%+-]) (?:mailto:)? [A-Za-z0-9._%+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.)+[A-Za-z]{{2,24}}
@@ -75,7 +75,7 @@ _VERBATIM = re.compile(
 _SIGN = re.compile(r"[`~$\\<@{/\]\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _FORMULA_SIGN = re.compile(r"[\\^_={}+<>]")
-_PROSE = re.compile(r"(?<!\S)[^\W\d_]{3,}[,.;:!?]?(?!\S)")
+_PROSE = re.compile(r"(?<!\S)[^\W\d_]{2,}[,.;:!?]?(?!\S)")
 
 
 def hide_verbatim(text: str) -> str:
