@@ -38,7 +38,7 @@ _TITLES = {
     "sw": "Bw Bi Dk Dkt Mwl Mhe Prof",
 }
 _ABBREVIATION = {tag: re.compile(rf"(?<!\w)(?:{'|'.join(words.split())})\.\s*$") for tag, words in _TITLES.items()}
-_NO_ABBREVIATION = re.compile(r"(?!)")
+_NOWHERE = re.compile(r"(?!)")
 _INITIAL = re.compile(r"(?<![\w.'’])[A-Z]\.\s*$")
 _ORDINAL = re.compile(r"(?<![\w.,:])\d{1,2}\.\s*$")
 _ORDINAL_LANGUAGES = (
@@ -63,6 +63,8 @@ _ORDINAL_LANGUAGES = (
 
 _CLAUSE_END = re.compile(r"[;:,–—](?=\s)|[，、；：،؛]")
 _SPACE = re.compile(r"\s+")
+# Where phrases of Japanese (hiragana before another script) and Chinese (after a particle) end, which have no spaces.
+_PHRASE_END = {"ja": re.compile(r"[ぁ-ん](?=[一-鿿ァ-ヶ])"), "zh": re.compile(r"[的了着著過过]")}
 
 
 def split_sentences(text: str, language: str) -> list[str]:
@@ -105,7 +107,7 @@ def _is_end(text: str, start: int, end: int, language: str) -> bool:
     return (
         _SENTENCE_END.search(tail) is not None
         and not text[end].islower()
-        and not _ABBREVIATION.get(language, _NO_ABBREVIATION).search(tail)
+        and not _ABBREVIATION.get(language, _NOWHERE).search(tail)
         and not _INITIAL.search(tail)
         and not (language in _ORDINAL_LANGUAGES and _ORDINAL.search(tail))
     )
@@ -114,14 +116,14 @@ def _is_end(text: str, start: int, end: int, language: str) -> bool:
 def split_further(segment: str, language: str) -> list[str]:
     """Two pieces that join to the segment, cut after the clause mark nearest to the middle, else at a space.
 
-    One piece where there is no place to cut that leaves a letter on both sides.
+    Chinese and Japanese, which have no spaces, are cut at the end of a phrase instead. One piece where there is no
+    place to cut that leaves a letter on both sides.
 
     Args:
         segment: one sentence.
         language: BCP-47 tag.
     """
-    del language
-    for places in (_CLAUSE_END, _SPACE):
+    for places in (_CLAUSE_END, _SPACE, _PHRASE_END.get(language.split("-")[0], _NOWHERE)):
         cuts = [found.end() for found in places.finditer(segment)]
         cuts = [cut for cut in cuts if has_letter(segment[:cut]) and has_letter(segment[cut:])]
         if cuts:
