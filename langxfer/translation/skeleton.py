@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 
 from langxfer.errors import PluginError
 from langxfer.languages import language as language_of
+from langxfer.translation.code_lines import is_code
 from langxfer.translation.sentences import has_letter, split_sentences
 from langxfer.translation.verbatim import HIDDEN, hide_verbatim
 
@@ -159,7 +160,7 @@ def _runs(hidden: str) -> Iterator[tuple[int, int]]:
 
 
 def _kinds(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each line with what it is: code (indented), row (of a table) or text."""
+    """Each line with what it is: code (indented, or plain to see), row (of a table) or text."""
     kind, after_blank, in_table = "text", True, False
     margin = 0  # columns that the text of the list item above is indented by
     for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
@@ -172,7 +173,7 @@ def _kinds(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
             margin = min(margin, indent)
         marker = _MARKER.match(line)
         starts_code = after_blank and not _PROSE.match(line) and not (marker and margin)
-        if indent >= margin + _CODE_INDENT and (kind == "code" or starts_code):
+        if is_code(line) or (indent >= margin + _CODE_INDENT and (kind == "code" or starts_code)):
             kind = "code"
         else:
             margin = _width(marker[0]) if marker else margin

@@ -125,6 +125,14 @@ VERBATIM = [
     "<!-- a\n\nb -->",
     "<script>\nvar a = 'Hello. You.';\n</script>",
     "\ud800\udfff\0",
+    "import os",
+    "from a.b import c, d",
+    "def f(x, y=1):\n    return x or y\n    # no sentence",
+    "for row in rows.all():\n    show(row)",
+    "name = 'John Doe'",
+    'let mut code = format!("a b");',
+    "int main() {\n  return f(0);\n}",
+    "print(f'It is {x}')",
 ]
 
 
@@ -156,6 +164,13 @@ SEEN = {
     "J. R. R. Tolkien wrote.": ["J. R. R. Tolkien wrote."],
     "~~~ ornament\nText.": ["~~~ ornament", "Text."],
     "Mail a@b.org. Visit example.com/x, or U.S./Canada.": ["Mail", "Visit", "or U.S./Canada."],
+    "cmd = 'aws s3': This sets cmd.": ["cmd = 'aws s3': This sets cmd."],
+    "Bring the dog(s)": ["Bring the dog(s)"],
+    "If it rains (it does):\nfor example:\nimport it from there;": [
+        "If it rains (it does):",
+        "for example:",
+        "import it from there;",
+    ],
     "One\ftwo\x85three\u2028four": ["One", "two", "three", "four"],
     "x\r```\r\rcode\r```\ry": ["x", "y"],
 }
