@@ -6,8 +6,8 @@ import re
 
 _LONGEST = 300  # characters; longer lines are prose
 _NAME = r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[^\[\]]*\])*"
-# Each of these is rare in prose: the 231 different lines that match, of 94,577 in Dolly, OASST and MMLU, are all code or
-# formulas. What could be either is prose.
+# Each of these is rare in prose: the 231 different lines that match, of 94,577 in Dolly, OASST and MMLU, are all code
+# or formulas. What could be either is prose.
 _CODE = re.compile(
     rf"""\s*(?:
         (?:from\ [\w.]+\ )?import\ [\w.*]+ (?:\ as\ \w+|,\ ?[\w.]+)* ;?$

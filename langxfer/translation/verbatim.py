@@ -17,7 +17,7 @@ _REACH = 20_000  # characters within which something that was opened must be clo
 _FENCE = r"""
     ^[ \t>]* (?: (?:[-*+]|\d{1,9}[.)]) [ \t]+ )*
     (?: (?P<fence>`{3,}) [^`\n]* (?: \n (?: (?s:.*?) \n)?? [ \t>]* (?P=fence)`*[ \t]*$ | $ (?s:.*) )
-      | (?P<tildes>~{3,}) [^\n]* \n (?: (?s:.*?) \n)?? [ \t>]* (?P=tildes)~*[ \t]*$ )
+      | (?P<tildes>~{3,}) [^\n]* \n (?: (?s:.{0,REACH}?) \n)?? [ \t>]* (?P=tildes)~*[ \t]*$ )
 """
 # ``quoted'' and `quoted' are how plain text writes quotation marks. They are no code.
 _CODE = r"""
