@@ -11,7 +11,7 @@ _NAME = r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*|\[[^\[\]]*\])*"
 _CODE = re.compile(
     rf"""\s*(?:
         (?:from\ [\w.]+\ )?import\ [\w.*]+ (?:\ as\ \w+|,\ ?[\w.]+)* ;?$
-      | \#include\s*[<"] | \#!/
+      | \#include\s*[<"\0] | \#!/
       | (?:async\ )?def\ \w+\(.*\).*:$ | class\ \w+(?:\(.*\))?:$ | (?:try|else|finally):$
       | (?:elif|if|while|for|with|except)\ .*(?:\w\(|\w\.\w|==|[!<>]=|\w\[|_).*:$
       | return\ {_NAME}(?:\(.*\);?|;)$
@@ -27,6 +27,10 @@ _CODE = re.compile(
 
 
 def is_code(line: str) -> bool:
-    """Whether a line is surely a statement of a programming language, or a formula written like one."""
+    """Whether a line is surely a statement of a programming language, or a formula written like one.
+
+    Args:
+        line: as ``hide_verbatim`` leaves it.
+    """
     line = line.rstrip()
     return len(line) <= _LONGEST and _CODE.match(line) is not None

@@ -33,9 +33,10 @@ _ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _CELL = re.compile(r"(?:[^|\0\\]|\\.)+|\\")
 _RUN = re.compile("[^\0]+")
 _CODE_INDENT = 4  # columns, also those of a tab
-# An indented paragraph begins like a sentence: a capital letter and five words, or a script without capitals.
+# An indented paragraph reads like a sentence: a capital letter, and somewhere four words in small letters; or it begins
+# in a script without capitals.
 _PROSE = re.compile(
-    r"\s*(?:[\u0590-\u1fff\u2e80-\ud7ff]|[^\W\d_a-z](?!\w*[A-Z])\w*[,:]?(?: [^\W\d_][\w'’-]*[,:;]?){4})"
+    r"\s*(?:[\u0590-\u1fff\u2e80-\ud7ff]|[^\W\d_a-z].*(?<=[\w:,)\"'’”])(?: (?:[^\W\d_A-Z][^\W\d_A-Z'’-]+|a)){4})"
 )
 # Beside something verbatim, punctuation belongs to the gap: it says nothing to a translator.
 _LOOSE_START = re.compile(r"[\s.,;:!?)\]}…、。，；：！？）】」』》]+")

@@ -75,7 +75,7 @@ _VERBATIM = re.compile(
 _SIGN = re.compile(r"[`~$\\<@{/\]\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _FORMULA_SIGN = re.compile(r"[\\^_={}+<>]")
-_PROSE = re.compile(r"(?<!\S)[^\W\d_]{2,}[,.;:!?]?(?!\S)")
+_PROSE = re.compile(r"\s[^\W\d_]{2,}|[^\W\d_]{2,}[,.;:!?]?\s")
 
 
 def hide_verbatim(text: str) -> str:

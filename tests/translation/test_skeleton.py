@@ -126,6 +126,7 @@ VERBATIM = [
     "<script>\nvar a = 'Hello. You.';\n</script>",
     "\ud800\udfff\0",
     "import os",
+    "#include <iostream>",
     "from a.b import c, d",
     "def f(x, y=1):\n    return x or y\n    # no sentence",
     "for row in rows.all():\n    show(row)",
@@ -146,7 +147,7 @@ SEEN = {
     "It costs $5 and $6.": ["It costs $5 and $6."],
     "Pay $5-$6 or A$7, US$8.": ["Pay $5-$6 or A$7, US$8."],
     "Either $50 or 60$ a week at most.": ["Either $50 or 60$ a week at most."],
-    "Then $x$, $5x$ and $a+b$ it is.": ["Then", "and", "it is."],
+    "Then $x$, $5x$ and $ABCD$ it is.": ["Then", "and", "it is."],
     "## Title ##\n\nText.": ["Title", "Text."],
     "> - [x] Done. And more.": ["Done.", "And more."],
     "1. First item. 2. Second item.": ["First item.", "Second item."],
@@ -159,6 +160,9 @@ SEEN = {
     "    This paragraph is indented in the file.\n\n    Heading: so is what comes next, too.": [
         "This paragraph is indented in the file.",
         "Heading: so is what comes next, too.",
+    ],
+    "    HDR: If you want a vivid picture, look for it.\n\n    SELECT a, b FROM c WHERE d": [
+        "HDR: If you want a vivid picture, look for it."
     ],
     "1. Item\n\n    still the item, not code\n\n        code()": ["Item", "still the item, not code"],
     "J. R. R. Tolkien wrote.": ["J. R. R. Tolkien wrote."],
