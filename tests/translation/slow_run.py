@@ -25,7 +25,7 @@ FILES = ("train.jsonl", "validation.jsonl", "dropped.jsonl", "translation.jsonl"
 
 def rows(count: int) -> list[SourceRow]:
     """Two segments of their own each, one that all have, and now and then one that goes wrong at first or for good."""
-    odd = {5: "Loops at first, ", 11: "Loops always, "}
+    odd = {5: "Loops at first, ", 11: "Endlessly, "}
     return [
         SourceRow(
             str(number),
@@ -48,10 +48,10 @@ class Slow:
         self._log, self._name, self._seconds = log, name, seconds
 
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str]:
-        return [self._one(segment, pair, segment.startswith("Loops")) for segment in segments]
+        return [self._one(segment, pair, segment.startswith(("Loops", "Endlessly"))) for segment in segments]
 
     def translate_again(self, segments: Sequence[str], pair: Pair) -> list[str]:
-        return [self._one(segment, pair, segment.startswith("Loops always")) for segment in segments]
+        return [self._one(segment, pair, segment.startswith("Endlessly")) for segment in segments]
 
     def _one(self, segment: str, pair: Pair, loops: bool) -> str:
         self._log.write(json.dumps([pair.target, segment]) + "\n")

@@ -225,7 +225,7 @@ def test_parts_are_parted_again_and_no_further_than_said():
                 for segment, answer in zip(segments, answers, strict=True)
             ]
 
-    text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    text = " ".join(f"word{letter}" for letter in "abcdefghijklmnop")
     translator = Short()
     assert one(translator, text).text == text.upper()
     assert [len(call) for call in translator.calls] == [1, 2, 4, 8]
