@@ -64,12 +64,12 @@ def example(number: int) -> ParallelExample:
 
 def test_a_filter_with_a_model_judges_batches_of_what_is_left(tmp_path: Path) -> None:
     Estimated.events.clear()
-    with open_filters((Odd(), Estimated(min_score=4)), "cuda", tmp_path) as reasons_of:
-        reasons = reasons_of([example(number) for number in range(7)])
-        assert reasons_of([example(1)]) == ["odd: odd"]
-        assert reasons_of([]) == []
+    with open_filters((Odd(), Estimated(min_score=4)), "cuda", tmp_path) as drops_of:
+        drops = drops_of([example(number) for number in range(7)])
+        assert [drop and drop.reason for drop in drops_of([example(1)])] == ["odd: odd"]
+        assert drops_of([]) == []
     low, odd = "estimated: low score", "odd: odd"
-    assert reasons == [low, odd, low, odd, None, odd, None]
+    assert [drop and drop.reason for drop in drops] == [low, odd, low, odd, None, odd, None]
     assert Estimated.events == [("open", "cuda", tmp_path), 4, "close"]
 
 
@@ -90,8 +90,8 @@ def test_the_engine_opens_it_once_and_asks_in_windows() -> None:
 
 @pytest.mark.parametrize(("fault", "said"), [("count", "1 verdicts for 2"), ("type", "among them str")])
 def test_a_filter_that_breaks_its_contract_is_named(fault: str, said: str, tmp_path: Path) -> None:
-    with open_filters((Odd(fault=fault),), "cpu", tmp_path) as reasons_of, pytest.raises(PluginError, match=said):
-        reasons_of([example(0), example(2)])
+    with open_filters((Odd(fault=fault),), "cpu", tmp_path) as drops_of, pytest.raises(PluginError, match=said):
+        drops_of([example(0), example(2)])
 
 
 class Biased(Estimated):
