@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -176,22 +176,21 @@ class _OpenOpenAI:
         texts = [segment.strip() for segment in segments]
         distinct = [text for text in dict.fromkeys(texts) if text]
         parts = [distinct[at : at + settings.segments] for at in range(0, len(distinct), settings.segments)]
-        found: dict[str, Translation] = {}
         with ThreadPoolExecutor(self._options.concurrency) as pool:
             asked = {pool.submit(self._ask, part, pair, settings): part for part in parts}
             try:
-                for future in as_completed(asked):
-                    found.update(self._answers(future, asked[future]))
-                    if self._failure is not None:
-                        pool.shutdown(wait=False, cancel_futures=True)
-            except BaseException:  # an interrupt, too, ends with the requests that are under way
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                wait(asked, return_when=FIRST_EXCEPTION)
+            finally:  # after a failure or an interrupt, only what is under way is waited for
+                pool.shutdown(wait=True, cancel_futures=True)
+        found: dict[str, Translation] = {}
+        for future, part in asked.items():
+            found.update(self._answers(future, part))
         if self._failure is not None and not found:
             raise self._failure
         return [_around(segment, text, found) for segment, text in zip(segments, texts, strict=True)]
 
     def _answers(self, future: Future[list[Translation]], part: Sequence[str]) -> dict[str, Translation]:
+        """What a request brought; the first failure is kept."""
         if future.cancelled():
             return {}
         try:

@@ -294,6 +294,16 @@ def test_what_was_paid_for_is_given_back_before_a_failure_is_raised(stub):
     assert len(stub.requests) <= 3  # none for "d"
 
 
+def test_a_failure_ends_a_long_call_soon(stub):
+    stub.script = [shouted, shouted]
+    stub.otherwise = lambda request: failure(401, "key revoked")
+    texts = [f"text {number}" for number in range(40)]
+    opening = translator(stub, concurrency=2, segments_per_request=1).open("cpu", Path("unused"))
+    with pytest.raises(RecipeError, match="key revoked"), opening as opened:
+        assert [answer for answer in opened.translate(texts, EN_SW) if answer] == ["TEXT 0", "TEXT 1"]
+    assert len(stub.requests) <= 6
+
+
 def test_tokens_and_money_are_counted(stub):
     with translator(stub, input_price=10.0, output_price=20.0).open("cpu", Path("unused")) as opened:
         assert opened.usage() == {}
