@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -162,7 +162,7 @@ class Ct2Model:
     def _search(
         self, rows: list[list[str] | None], target: str, indices: dict[str, int], decoding: Decoding
     ) -> list[Translation]:
-        """Translate all rows at once: CTranslate2 sorts them by length and fills its batches by itself."""
+        """Translate all rows at once: the batches wait in CTranslate2's queue, so no thread waits for Python."""
         assert self._tokens is not None
         results = [Translation(None, None, NOT_UNICODE if row is None else TRUNCATED) for row in rows]
         limits: dict[int, list[int]] = {}
@@ -217,26 +217,25 @@ class _Loaded:
         self, rows: Sequence[Any], limits: dict[int, list[int]], target: str, decoding: Decoding
     ) -> dict[int, tuple[list[str], float]]:
         """The best hypothesis of each row that has a limit, with the mean log-probability of its tokens in nats."""
-        wanted = [len(rows[number]) for numbers in limits.values() for number in numbers]
+        most = decoding.max_batch_tokens
         pending = {}
         for limit, numbers in sorted(limits.items(), reverse=True):
-            results = self.translator.translate_batch(
-                [rows[number] for number in numbers],
-                [[target]] * len(numbers),
-                max_batch_size=self._batch_tokens(wanted, decoding.max_batch_tokens),
-                batch_type="tokens",
-                asynchronous=True,
-                beam_size=decoding.beam_size,
-                length_penalty=decoding.length_penalty,
-                repetition_penalty=decoding.repetition_penalty,
-                no_repeat_ngram_size=decoding.no_repeat_ngram_size,
-                max_input_length=0,  # the default cuts long sources without a word
-                min_decoding_length=2,  # the language token and one more: an empty translation is none
-                max_decoding_length=limit,
-                return_end_token=True,  # tells a translation that ended from one that was cut
-                return_scores=True,
-            )
-            pending.update(zip(numbers, results, strict=True))
+            for batch in batches({number: len(rows[number]) for number in numbers}, most, self.at_a_time):
+                results = self.translator.translate_batch(
+                    [rows[number] for number in batch],
+                    [[target]] * len(batch),
+                    asynchronous=True,
+                    beam_size=decoding.beam_size,
+                    length_penalty=decoding.length_penalty,
+                    repetition_penalty=decoding.repetition_penalty,
+                    no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+                    max_input_length=0,  # the default cuts long sources without a word
+                    min_decoding_length=2,  # the language token and one more: an empty translation is none
+                    max_decoding_length=limit,
+                    return_end_token=True,  # tells a translation that ended from one that was cut
+                    return_scores=True,
+                )
+                pending.update(zip(batch, results, strict=True))
         found = {}
         for number, result in pending.items():
             done = result.result()
@@ -244,10 +243,20 @@ class _Loaded:
             found[number] = tokens, mean_score(done.scores[0], len(tokens), decoding.length_penalty)
         return found
 
-    def _batch_tokens(self, lengths: Sequence[int], most: int) -> int:
-        """Tokens of a batch, such that the threads finish together: two batches for two threads, not three."""
-        rounds = -(-sum(lengths) // (self.at_a_time * most))
-        return min(most, -(-sum(lengths) // (self.at_a_time * rounds)) + max(lengths))
+
+def batches(lengths: Mapping[int, int], most: int, at_a_time: int) -> Iterator[list[int]]:
+    """Rows in batches of at most ``most`` tokens, padding included, longest first.
+
+    Threads get equal work, also where there is not enough for a full batch each: what ``at_a_time`` batches can
+    hold is dealt out row by row. CTranslate2 would fill one batch after the other, and let the last thread wait.
+    """
+    ordered = sorted(lengths, key=lengths.__getitem__, reverse=True)
+    start = 0
+    while start < len(ordered):
+        rows_of_a_batch = max(1, most // lengths[ordered[start]])
+        some = ordered[start : start + at_a_time * rows_of_a_batch]
+        start += len(some)
+        yield from filter(None, (some[part::at_a_time] for part in range(at_a_time)))
 
 
 def mean_score(score: float, length: int, length_penalty: float) -> float:

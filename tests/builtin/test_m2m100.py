@@ -221,18 +221,23 @@ def test_again_keeps_what_is_stronger_already():
 def test_the_batch_budget_reaches_ctranslate2(models, cache, monkeypatch):
     import ctranslate2
 
-    budgets = []
+    tokens, cut = [], set()
 
     class Watched(ctranslate2.Translator):
-        def translate_batch(self, *args, **options):
-            budgets.append((options["max_batch_size"], options["batch_type"], options["max_input_length"]))
-            return super().translate_batch(*args, **options)
+        def translate_batch(self, source, *args, **options):
+            tokens.append(len(source) * max(map(len, source)))
+            cut.add(options["max_input_length"])
+            return super().translate_batch(source, *args, **options)
 
     monkeypatch.setattr(ctranslate2, "Translator", Watched)
-    translator = M2M100(model=str(models[ENDS]), compute_type="float32", max_batch_tokens=30)
     assert Decoding().max_batch_tokens == M2M100().max_batch_tokens
-    translate(translator, cache, list(SENTENCES))
-    assert {*budgets} == {(30, "tokens", 0)}  # 0: the source is never cut
+    for budget in (2048, 80):
+        tokens.clear()
+        translate(
+            M2M100(model=str(models[ENDS]), compute_type="float32", max_batch_tokens=budget), cache, list(SENTENCES)
+        )
+        assert (max(tokens) > 80) == (budget == 2048)
+    assert cut == {0}  # the source is never cut
 
 
 def test_identity_is_about_the_files_and_not_their_place(models, tmp_path):

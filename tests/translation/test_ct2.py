@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from langxfer.components import Pair
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.translation import Checkpoint, Ct2Model, Decoding, check_compute_type, convert
-from langxfer.translation.ct2 import free_cores, threads
+from langxfer.translation.ct2 import batches, free_cores, threads
 from tests.beam_search import indices, watch
 from tests.tiny_m2m100 import SENTENCES, build
 
@@ -225,6 +227,19 @@ def test_a_folder_that_is_no_model_is_a_sentence(copy, missing):
     for ask in (Checkpoint(str(copy)).identity, Checkpoint(str(copy)).folder):
         with pytest.raises(RecipeError, match=r"expected config.json and \*\.safetensors"):
             ask()
+
+
+@given(st.lists(st.integers(3, 200), max_size=60), st.integers(1, 500), st.integers(1, 4))
+def test_batches_hold_all_rows_once_and_share_the_work(lengths, most, at_a_time):
+    rows = dict(enumerate(lengths))
+    made = list(batches(rows, most, at_a_time))
+    assert sorted(number for batch in made for number in batch) == sorted(rows)
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * max(rows[number] for number in batch) <= most
+    for start in range(0, len(made), at_a_time):  # batches that are translated at the same time
+        together = [len(batch) for batch in made[start : start + at_a_time]]
+        assert max(together) - min(together) <= 1
+        assert len(together) == at_a_time or max(together) == 1
 
 
 def test_compute_types():
