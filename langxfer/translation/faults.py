@@ -5,7 +5,6 @@ Suspicion is relative to the source: one that repeats itself may have a translat
 
 from __future__ import annotations
 
-import re
 import zlib
 
 from langxfer.components import Pair, Translation
@@ -16,11 +15,13 @@ VERSION = 1  # raised when other translations begin to be accepted: accepted one
 NONE = "none"  # the translator says that there is no translation
 EMPTY, LOOPING, TOO_LONG, TOO_SHORT, TRUNCATED = "empty", "looping", "too long", "too short", "truncated"
 
-# Three times or more in a row, from 3 characters on: RepetitionFilter of OpusFilter (Aulamo et al. 2020). In Chinese
-# and Japanese 4 characters, as the hard rules of Bicleaner have it: words are short there, and doubled.
-REPEATED = re.compile(r"(\S.{2,99}?)(?: *\1)+", re.DOTALL)
-REPEATED_DENSE = re.compile(r"(\S.{3,99}?)(?: *\1)+", re.DOTALL)
+# Three times or more in a row, from 3 characters on: RepetitionFilter of OpusFilter (Aulamo et al. 2020), which stops at
+# 100 characters; loops of whole sentences are longer. In Chinese and Japanese from 4 on, as in Bicleaner's hard rules:
+# words are short there, and doubled. Runs below 12 characters are words in some languages (Yoruba "gbogbogbo"); in all
+# others there are 8 characters that come again.
 IN_A_ROW = 3
+SHORTEST, SHORTEST_DENSE, LONGEST = 3, 4, 300
+RUN, HEAD = 12, 8
 
 # Text that deflates to less than 30 % is hardly text (card of LumiOpen's instruction-collection-fin). Counted per
 # character and not per byte, since scripts of two and three bytes a character deflate better.
@@ -29,6 +30,7 @@ COMPRESSED_SHARE = 0.5  # of what the source deflates to; looser than the source
 
 # Characters that say what one Latin character says, roughly (medians of FLORES and NTREX translations).
 DENSITY = {"Hans": 0.3, "Hant": 0.3, "Jpan": 0.45, "Hang": 0.5}
+DENSE = 0.5  # below: characters that are words
 MOST = 3.0  # times the usual length: LengthRatioFilter of OpusFilter
 SLACK = 20  # characters, either way: short texts vary more
 
@@ -48,20 +50,45 @@ def fault(source: str, translation: Translation, pair: Pair) -> str | None:
 
 def _loops(source: str, text: str, pair: Pair) -> bool:
     in_a_row = _in_a_row(text, pair.target)
-    if in_a_row >= IN_A_ROW and in_a_row > 2 * _in_a_row(source, pair.source):
+    if in_a_row > 1 and in_a_row > 2 * _in_a_row(source, pair.source):
         return True
     rate = _deflated(text)
     return rate < COMPRESSED and rate < COMPRESSED_SHARE * _deflated(source)
 
 
 def _in_a_row(text: str, tag: str) -> int:
-    """How often the most repeated piece comes in a row; 1 where none does."""
-    pattern = REPEATED_DENSE if _density(tag) < 0.5 else REPEATED
-    return max((_times(match) for match in pattern.finditer(text)), default=1)
+    """The most times that a piece comes in a row; 1 where none is a run."""
+    heads = len(text) - HEAD + 1
+    if len({text[start : start + HEAD] for start in range(heads)}) == max(heads, 0):
+        return 1  # as of most sentences, and quickly said
+    shortest = SHORTEST_DENSE if _density(tag) < DENSE else SHORTEST
+    most, start, last = 1, 0, len(text) - RUN
+    while start <= last:
+        times, end = _run(text, start, shortest)
+        most = max(most, times)
+        start = end
+    return most
 
 
-def _times(match: re.Match[str]) -> int:
-    return match[0].count(match[1])
+def _run(text: str, start: int, shortest: int) -> tuple[int, int]:
+    """How often the piece that begins at ``start`` comes in a row (1: no run), and where to go on.
+
+    The piece is the shortest that makes a run; ``find`` tells where its second copy can begin.
+    """
+    head = text[start : start + HEAD]
+    second = text.find(head, start + shortest, start + LONGEST + HEAD)
+    while second != -1:
+        piece = text[start:second]
+        times, end = 1, second
+        while text.startswith(piece, end):
+            times, end = times + 1, end + len(piece)
+        core = piece.rstrip()
+        if core and text.startswith(core, end):  # nothing needs to stand after the last copy
+            times, end = times + 1, end + len(core)
+        if times >= IN_A_ROW and end - start >= RUN:
+            return times, end
+        second = text.find(head, second + 1, start + LONGEST + HEAD)
+    return 1, start + 1
 
 
 def _deflated(text: str) -> float:

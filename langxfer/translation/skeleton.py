@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 
 from langxfer.errors import PluginError
 from langxfer.languages import language as language_of
+from langxfer.translation.code_lines import is_code
 from langxfer.translation.sentences import has_letter, split_sentences
 from langxfer.translation.verbatim import HIDDEN, hide_verbatim
 
@@ -31,8 +32,12 @@ _RULE = re.compile(
 _ROW = re.compile(r"[ \t>]*\|.*\|[ \t]*$")
 _CELL = re.compile(r"(?:[^|\0\\]|\\.)+|\\")
 _RUN = re.compile("[^\0]+")
-_CODE_INDENT = re.compile(r" {0,3}\t| {4}")
-_PROSE = re.compile(r"\s*[^\W\d_]+,?(?: [^\W\d_'’-]+,?){4}")
+_CODE_INDENT = 4  # columns, also those of a tab
+# An indented paragraph reads like a sentence: a capital letter, and somewhere four words in small letters; or it begins
+# in a script without capitals.
+_PROSE = re.compile(
+    r"\s*(?:[\u0590-\u1fff\u2e80-\ud7ff]|[^\W\d_a-z].*(?<=[\w:,)\"'’”])(?: (?:[^\W\d_A-Z][^\W\d_A-Z'’-]+|a)){4})"
+)
 # Beside something verbatim, punctuation belongs to the gap: it says nothing to a translator.
 _LOOSE_START = re.compile(r"[\s.,;:!?)\]}…、。，；：！？）】」』》]+")
 _LOOSE_END = re.compile(r"(?:\s|!?\[|[({<（【「『《])+$")
@@ -156,26 +161,36 @@ def _runs(hidden: str) -> Iterator[tuple[int, int]]:
 
 
 def _kinds(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each line with what it is: code (indented), row (of a table) or text."""
-    after_blank, kind, in_list, in_table = True, "text", False, False
-    for number, line in enumerate(lines):
+    """Each line with what it is: code (indented, or plain to see), row (of a table) or text."""
+    kind, after_blank, in_table = "text", True, False
+    margin = 0  # columns that the text of the list item above is indented by
+    for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
         if not line.strip():
             after_blank, in_table = True, False
-            yield line, "code" if kind == "code" else "text"
+            yield line, kind
             continue
-        indented = _CODE_INDENT.match(line) is not None
-        if _MARKER.match(line) and not (indented and not in_list):
-            in_list = True
-        elif not indented and after_blank and not line[0].isspace():
-            in_list = False
-        next_line = lines[number + 1] if number + 1 < len(lines) else ""
-        in_table = "|" in line and (in_table or _RULE.match(next_line) is not None or _ROW.match(line) is not None)
-        if indented and not in_list and (kind == "code" or (after_blank and not _PROSE.match(line))):
+        indent = _indent(line)
+        if after_blank:
+            margin = min(margin, indent)
+        marker = _MARKER.match(line)
+        starts_code = after_blank and not _PROSE.match(line) and not (marker and margin)
+        if is_code(line) or (indent >= margin + _CODE_INDENT and (kind == "code" or starts_code)):
             kind = "code"
         else:
+            margin = _width(marker[0]) if marker else margin
+            in_table = "|" in line and bool(in_table or _RULE.match(next_line) or _ROW.match(line))
             kind = "row" if in_table else "text"
         after_blank = False
         yield line, kind
+
+
+def _indent(line: str) -> int:
+    """Columns before the text of a line."""
+    return _width(line[: len(line) - len(line.lstrip(" \t"))]) if line[0] in " \t" else 0
+
+
+def _width(text: str) -> int:
+    return len(text.expandtabs(_CODE_INDENT))
 
 
 def _line_runs(line: str, pattern: re.Pattern[str]) -> Iterator[tuple[int, int]]:

@@ -17,14 +17,13 @@ _REACH = 20_000  # characters within which something that was opened must be clo
 _FENCE = r"""
     ^[ \t>]* (?: (?:[-*+]|\d{1,9}[.)]) [ \t]+ )*
     (?: (?P<fence>`{3,}) [^`\n]* (?: \n (?: (?s:.*?) \n)?? [ \t>]* (?P=fence)`*[ \t]*$ | $ (?s:.*) )
-      | (?P<tildes>~{3,}) [^\n]* \n (?: (?s:.*?) \n)?? [ \t>]* (?P=tildes)~*[ \t]*$ )
+      | (?P<tildes>~{3,}) [^\n]* \n (?: (?s:.{0,REACH}?) \n)?? [ \t>]* (?P=tildes)~*[ \t]*$ )
 """
 # ``quoted'' and `quoted' are how plain text writes quotation marks. They are no code.
 _CODE = r"""
     (?<!`) (?P<run>`{3,}) (?!`) (?s:.{1,REACH}?) (?<!`) (?P=run) (?!`)
   | (?<!`) `` (?!`) (?: (?!'') [^\n] )+? (?<!`) `` (?!`)
-  | (?<!`) `  (?![`\s]) (?: [^`\n]*[^`\s] )?? ` (?![`\w])
-  | (?<!`) `  [ \t][^`\n]+ ` (?![`\w])
+  | (?<!`) ` (?![^`\n]*'[\s,.;:)][^`\n]*`\w) (?: [^`\s] (?: [^`\n]*[^`\s] )? | [ \t][^`\n]+ ) ` (?!`)
 """
 _FORMULA = r"""
     \\begin\{ (?P<environment>[^{}\n]{1,40}) \} (?s:.{0,REACH}?) \\end\{ (?P=environment) \}
@@ -53,15 +52,16 @@ _PART = rf"""[^\s<>"`\\|()\[\]{{}}\0-\x1f\ud800-\udfff{_UNSPACED}]"""
 _ADDRESS = rf"(?: {_PART} | \( {_PART}* \) | \[ {_PART}* \] | \{{ {_PART}* \}} )"
 _DOMAINS = "com|org|net|edu|gov|io|co|de|uk|cn|kr|ng|ke|tz|info|dev|ai"
 _URL = rf"""
-    (?<![A-Za-z]) (?i:https?|ftps?|file|wss?)://{_ADDRESS}+ (?<![.,;:!?'*_~])
-  | (?<!\w) (?i:www)\.{_ADDRESS}+ (?<![.,;:!?'*_~])
+    (?<![A-Za-z0-9]) [A-Za-z][A-Za-z0-9+.-]{{1,15}}://{_ADDRESS}+ (?<![.,;:!?'*_~])
+  | (?<!\w) www\.{_ADDRESS}+ (?<![.,;:!?'*_~])
   | (?<![\w.@-]) (?:[A-Za-z0-9-]{{1,63}}\.)+(?:{_DOMAINS})/{_ADDRESS}* (?<![.,;:!?'*_~])
   | (?<![\w.%+-]) (?:mailto:)? [A-Za-z0-9._%+-]{{1,64}}@(?:[A-Za-z0-9-]{{1,63}}\.)+[A-Za-z]{{2,24}}
 """
-# ](target) and ][label] of links, whose text is translated; {name}, {{name}}; [^note]
+# Of links all but the text, which is translated; [^note]; {name}, {{name}}
+_TARGET = rf"""(?: \] \( (?: {_PART} | \( {_PART}* \) )* (?: [ \t]+ "[^"\n]*" )? \) | \] \[ [^\[\]\n]* \] )"""
 _MARKS = rf"""
-    \] \( (?: {_PART} | \( {_PART}* \) )* (?: [ \t]+ "[^"\n]*" )? \)
-  | \] \[ [^\[\]\n]* \]
+    !?\[ (?= [^\[\]\n]{{1,500}} {_TARGET} )
+  | {_TARGET}
   | \[\^ [^\[\]\s]+ \]
   | \{{\{{ [^{{}}\n]* \}}\}} | \{{[A-Za-z_]\w*\}}
 """
@@ -71,13 +71,11 @@ _VERBATIM = re.compile(
     "|".join([_FENCE, _CODE, _FORMULA, _HTML, _MARKS, _URL, _NO_TEXT]).replace("REACH", str(_REACH)),
     re.MULTILINE | re.VERBOSE,
 )
-# Most texts have none of it. Every alternative above needs one of these.
-_SIGN = re.compile(
-    rf"[`~$\\<@{{\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]|\][(\[]|\[\^|://|(?i:www)\.|\.(?:{_DOMAINS})/"
-)
+# Most texts have none of it. Each alternative above needs one of these, or "www.".
+_SIGN = re.compile(r"[`~$\\<@{/\]\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff]")
 _LINE_BREAK = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _FORMULA_SIGN = re.compile(r"[\\^_={}+<>]")
-_PROSE = re.compile(r"(?<!\S)[^\W\d_]{3,}[,.;:!?]?(?!\S)")
+_PROSE = re.compile(r"\s[^\W\d_]{2,}|[^\W\d_]{2,}[,.;:!?]?\s")
 
 
 def hide_verbatim(text: str) -> str:
@@ -86,7 +84,7 @@ def hide_verbatim(text: str) -> str:
     The CR of a CR LF becomes a space. An index in one text is the same place in the other.
     """
     text = _LINE_BREAK.sub(lambda found: " \n" if len(found[0]) == 2 else "\n", text)
-    if not _SIGN.search(text):
+    if not _SIGN.search(text) and "www." not in text:
         return text
     parts, kept, position = [], 0, 0
     while found := _VERBATIM.search(text, position):
