@@ -281,6 +281,12 @@ def test_other_tasks_stay(prompt: str) -> None:
     assert reason(LanguageTask(), ENGLISH, GERMAN, prompts=(prompt, "…")) is None
 
 
+def test_the_instruction_is_searched_and_not_what_it_works_on() -> None:
+    passage = "Coimbatore (also spelled Koya; Tamil pronunciation) is a city.\n\n" + "It has the verb of a city. " * 20
+    assert reason(LanguageTask(), ENGLISH, GERMAN, prompts=(f"Where is it?\n\n{passage}", "…")) is None
+    assert reason(LanguageTask(), ENGLISH, GERMAN, prompts=(f"{passage}\n\nTranslate this.", "…")) == "translation task"
+
+
 def test_patterns_of_the_recipe() -> None:
     own = LanguageTask(patterns=("übersetze", r"\bsentence\b"))
     assert reason(own, ENGLISH, GERMAN, prompts=("…", "Übersetze ins Deutsche")) == "pattern 1 of the recipe"

