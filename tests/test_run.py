@@ -72,7 +72,7 @@ def test_a_run_leaves_everything_in_its_folder(uninterrupted):
     names = "recipe.yaml filled.yaml plan.json manifest.json events.jsonl metrics.jsonl scores.json samples.md"
     for name in (
         *names.split(),
-        "dropped.jsonl",
+        *("dropped.jsonl", "translation.md", "translation.json"),
         *(f"model/{own}" for own in ("README.md", "chat_template.jinja", "generation_config.json")),
     ):
         assert (folder / name).is_file(), name
