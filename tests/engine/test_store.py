@@ -283,7 +283,7 @@ def test_keys_change_with_every_ingredient_and_nothing_else(folders: dict[str, P
 def test_versions_are_ingredients(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(recipe_of(folders))
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "libraries", lambda: {"torch": "9.9", "transformers": "9.9"})
+        patch.setattr(plan, "libraries", lambda *names: {"torch": "9.9", "transformers": "9.9"})
         after = keys(recipe_of(folders))
         assert {stage for stage, key in after.items() if key != before[stage]} == MODEL
     with monkeypatch.context() as patch:

@@ -70,7 +70,7 @@ def recipe_of(translator: Translator, quality: Quality, languages: tuple[str, ..
 ROWS = {
     "a": ("Say it.", "The sea is deep."),
     "b/x": ("Say more.", "Rain. And wind."),
-    "c": ("Compute.", "x = 12"),
+    "c": ("Compute.", "x is 12"),
     "d": ("Lost?", "So it is."),
     "e": ("Brief.", "So."),
     "f": ("Number?", "12345"),

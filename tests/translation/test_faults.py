@@ -30,7 +30,7 @@ def test_what_the_translator_says_comes_first():
     assert judged(PLAIN) is None
     assert judged(PLAIN, problem="truncated") == "truncated"
     assert judged(None, problem="too many tokens") == "too many tokens"
-    assert judged(None) == "none"
+    assert judged(None) == "missing"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\u3000"])

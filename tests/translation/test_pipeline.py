@@ -149,8 +149,8 @@ def test_failures_are_not_kept_and_not_asked_for_twice_in_a_run(tmp_path):
         translator = Scripted({"Unknown.": None})
         pipe = through(translator, cache, window=1)
         problems = [document.problem for document in pipe.documents(texts, EN_DE)]
-        assert problems == ["none", None, "none"] and translator.asked.count("Unknown.") == 1
-        assert pipe.counts.failed == {"none": 1} and pipe.counts.translated == 4
+        assert problems == ["missing", None, "none"] and translator.asked.count("Unknown.") == 1
+        assert pipe.counts.failed == {"missing": 1} and pipe.counts.translated == 4
         later = Scripted()
         assert [document.text for document in through(later, cache).documents(texts, EN_DE)] == [
             text.upper() for text in texts
@@ -253,7 +253,7 @@ def test_a_document_that_was_cut_is_tried_in_sentences():
         (Translation("Etwas", problem="truncated"), "truncated"),
         (Translation(None, problem="too many tokens"), "too many tokens"),
         ("abcdefghijklmnopqrstuvw" * 2 + "xyz", "too long"),
-        (None, "none"),
+        (None, "missing"),
     ],
 )
 def test_what_stays_suspicious_is_never_accepted(tmp_path, answer, problem):

@@ -1,0 +1,44 @@
+"""What every kind of component shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel):
+    """What every kind of component shares.
+
+    A subclass narrows ``name`` to one Literal, with that literal as its default.
+    ``results_version`` is raised when the same options begin to give other results.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+    kind: ClassVar[str] = ""
+    results_version: ClassVar[int] = 1
+    name: str
+
+    def what(self) -> dict[str, Any]:
+        """Everything that decides the component's results, as JSON values: part of cache keys."""
+        return {**self.model_dump(mode="json"), "results_version": self.results_version, **self.identity()}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides results beside the options, as JSON values: file digests, library versions."""
+        return {}
+
+    def resolve(self, folder: Path) -> Component:
+        """The component with relative paths taken from ``folder``, the recipe's own. No paths: itself."""
+        return self
+
+
+def nested(component: Component) -> Iterator[Component]:
+    """The components inside a component (a fallback translator, for instance)."""
+    for field_name in type(component).model_fields:
+        value = getattr(component, field_name)
+        yield from (item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Component))
