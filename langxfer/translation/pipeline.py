@@ -236,12 +236,17 @@ class Pipeline:
     # ------------------------------------------------------------ translating
 
     def _chunks(self, segments: list[str]) -> Iterator[list[str]]:
-        """Longest first, so that segments of like length meet; as much at a time as takes ``COMMIT_SECONDS``."""
+        """Longest first, so that segments of like length meet; as much at a time as takes ``COMMIT_SECONDS``.
+
+        A translator that works on several requests at a time gets enough to be busy, however long they take.
+        """
         segments.sort(key=len, reverse=True)
-        start = 0
+        start, fewest = 0, getattr(self._opened, "at_once", 1)
         while start < len(segments):
             end, characters = start, 0
-            while end < len(segments) and (end == start or characters + len(segments[end]) <= self._chunk_characters):
+            while end < len(segments) and (
+                end - start < fewest or characters + len(segments[end]) <= self._chunk_characters
+            ):
                 characters += len(segments[end])
                 end += 1
             began = time.monotonic()

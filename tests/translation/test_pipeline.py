@@ -314,3 +314,18 @@ def test_an_unspoken_language_is_refused_before_anything_is_opened(tmp_path, tag
     with open_pipeline(Speaks(), "cpu", tmp_path, [EN_DE]) as pipe:
         list(pipe.documents(["Good day."], EN_DE))
         assert pipe.counts.cached == 1
+
+
+def test_a_translator_of_many_requests_is_kept_busy(monkeypatch):
+    """However long the texts and slow the answers, it gets as many segments as it works on at a time."""
+    texts = [f"{'word ' * 2000}{number}." for number in range(10)]
+
+    def sizes(translator: Scripted) -> list[int]:
+        list(through(translator, None, "document").documents(texts, EN_DE))
+        return [len(call) for call in translator.calls]
+
+    monkeypatch.setattr(pipeline, "FASTER", 1)
+    assert sizes(Scripted()) == [1] * 10
+    busy = Scripted()
+    busy.at_once = 4
+    assert sizes(busy) == [4, 4, 2]
