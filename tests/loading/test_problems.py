@@ -61,7 +61,8 @@ GOLDEN = {
     "unknown section": (
         VALID + "computer: {}\n",
         "r.yaml:15  computer is not an option of the recipe.\n"
-        '  Did you mean "compute"?  Options: compute, data, evaluators, model, phases, quality, requires, title, translator.',
+        '  Did you mean "compute"?  Options: compute, data, evaluators, model, phases, quality, requires, title, '
+        "translator.",
     ),
     "missing key": (
         VALID.replace("  format: parallel\n", ""),
