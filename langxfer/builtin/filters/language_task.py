@@ -70,8 +70,8 @@ class LanguageTask(Filter):
 
     Prompts are found by words in the instruction (their first paragraph, and the last one if it is short), in English;
     those in other languages only by ``patterns``, which look at whole prompts. A question in which such a word means
-    something else ("the grammar school of Kew") goes too. Of the 2,000 Dolly rows
-    0.9 % are dropped, and of 11,000 Alpaca rows 23 %, which holds many exercises in grammar and style.
+    something else ("the grammar school of Kew") goes too. Of 2,000
+    Dolly prompts 0.9 % are dropped; of 11,000 Alpaca prompts, among which are many exercises in style, 23 %.
     """
 
     name: Literal["language_task"] = "language_task"

@@ -1,0 +1,69 @@
+"""The benchmark of the filters: its faults are what they claim, and a cut of it reaches its goals."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.benchmarks.filters import DEFAULTS, measured
+from tests.benchmarks.planted import FAULTS, NTREX, Texts, clean, read_flores, read_ntrex
+
+SMALL = Texts(
+    {tag: ["1987 came 24,000 people to see him there.", "He was 3.5 metres tall.", "No one knew."] for tag in NTREX},
+    ["a", "a", "a"],
+)
+
+
+@pytest.fixture(scope="module")
+def ntrex() -> Texts:
+    try:
+        whole = read_ntrex()
+    except FileNotFoundError:
+        pytest.skip("NTREX is not in ../shared/data")
+    return Texts({tag: own[:150] for tag, own in whole.by_tag.items()}, whole.documents[:150])
+
+
+def planted(kind: str) -> list[str]:
+    return [one.target.response for one in FAULTS[kind](SMALL, "de", random.Random(0))]
+
+
+def test_faults_are_what_they_claim() -> None:
+    first, second, third = SMALL.by_tag["de"]
+    for text, whole in zip(planted("looped"), SMALL.by_tag["de"], strict=True):
+        assert text.startswith(whole)
+        assert text.split().count(whole.split()[-1]) >= 4
+    assert planted("untranslated") == [first, second, third]
+    assert planted("truncated sentence") == ["1987 came 24,000", "He was"]
+    assert planted("truncated document") == []  # the first sentence is more than half
+    turned = Texts({tag: own[::-1] for tag, own in SMALL.by_tag.items()}, SMALL.documents)
+    (cut,) = FAULTS["truncated document"](turned, "de", random.Random(0))
+    assert cut.target.response in (third, f"{third} {second}")
+    numbers = planted("lost number")
+    assert numbers[::2] == [first.removeprefix("1987"), "1987 came people to see him there.", "He was metres tall."]
+    assert all(len(text) == len(whole) for text, whole in zip(numbers[1::2], [first, first, second], strict=True))
+    assert not {first, second} & set(numbers)
+
+
+def test_measured_counts_by_the_first_filter_that_drops() -> None:
+    found = measured(clean(SMALL, "de"), DEFAULTS)
+    assert found["n"] == 3 and found["dropped"] == sum(found["by"].values()) == 3
+    assert found["by"] == {"identical: identical response": 3}
+    assert measured([], DEFAULTS) == {"n": 0, "dropped": 0, "share": None, "by": {}}
+
+
+@pytest.mark.parametrize("tag", ["de", "zh", "ko"])
+def test_a_cut_reaches_its_goals(ntrex: Texts, tag: str) -> None:
+    assert measured(clean(ntrex, tag), DEFAULTS)["share"] <= 0.02
+    for kind in ("wrong language", "truncated sentence", "looped", "untranslated", "lost number"):
+        found = measured(list(FAULTS[kind](ntrex, tag, random.Random(0))), DEFAULTS)
+        assert found["share"] >= 0.93, (kind, found)  # of 150 sentences; the whole set is in docs/results.md
+
+
+def test_flores_is_read_as_its_quotes_have_it() -> None:
+    try:
+        texts = read_flores()
+    except FileNotFoundError:
+        pytest.skip("FLORES is not in ../shared/data")
+    assert {len(own) for own in texts.by_tag.values()} == {1004}
+    assert not any(text.startswith('"""') for text in texts.by_tag["en"])
