@@ -101,7 +101,7 @@ def test_clo_and_dpo_share_a_reference_that_kto_cannot_use(folder: Path, fake_pl
     made("dpo")
     assert not made("{name: clo, preference: hinge}")["reference"]
     assert made("{name: kto, kl_views: [ST+1]}") == {
-        "translate": False, "encode": False, "reference": True, "train": True,
+        "translate": False, "encode": False, "quality": False, "reference": True, "train": True,
     }  # fmt: skip
     assert made("{name: kto, kl_views: [ST+1], beta: 0.3}")["reference"] is False
 

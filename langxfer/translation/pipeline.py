@@ -200,8 +200,8 @@ class Pipeline:
                 return Document(taken.text, None, ", ".join(problems), (), len(segments), False)
         rows = [found[segment] for segment in segments]
         text = taken.parts.rebuild([row[0] for row in rows], target)
-        scores = tuple(row[1] for row in rows if row[1] is not None)
-        return Document(taken.text, text, None, scores, len(segments), False, sum(row[2] for row in rows))
+        scores = tuple([row[1] for row in rows if row[1] is not None])
+        return Document(taken.text, text, None, scores, len(segments), False, sum([row[2] for row in rows]))
 
     # ------------------------------------------------------------ taking apart
 
@@ -231,7 +231,7 @@ class Pipeline:
                 if answer.text is None or answer.problem is not None:
                     yield _Taken(text, self._take_apart(text, pair.source))
                 else:
-                    yield _Taken(text, None, answer)
+                    yield _Taken(text, Whole("", pair.source), answer)
 
     # ------------------------------------------------------------ translating
 
@@ -274,19 +274,19 @@ class Pipeline:
 class Whole:
     """A document as its own one segment, but for the white space around it."""
 
-    __slots__ = ("_text", "segments")
+    __slots__ = ("_around", "segments")
 
     def __init__(self, text: str, language: str):
         core = text.strip()
-        self._text = text
+        start = text.find(core)
+        self._around = (text[:start], text[start + len(core) :]) if len(core) < len(text) else ("", "")
         self.segments: Sequence[str] = (core,) if has_letter(core) else ()
 
     def rebuild(self, translations: Sequence[str], target: str) -> str:
         """The translation, with the white space of the document around it."""
-        text = self._text
         (translation,) = translations
-        start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-        return f"{text[:start]}{translation.strip()}{text[end:]}"
+        before, after = self._around
+        return f"{before}{translation.strip()}{after}"
 
 
 class _Taken:
@@ -294,9 +294,9 @@ class _Taken:
 
     __slots__ = ("known", "parts", "segments", "text")
 
-    def __init__(self, text: str, parts: Parts | None, known: Translation | None = None):
+    def __init__(self, text: str, parts: Parts, known: Translation | None = None):
         self.text, self.parts, self.known = text, parts, known
-        self.segments = parts.segments if parts is not None else ()
+        self.segments = parts.segments
 
 
 class _Teller:
