@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langxfer.builtin.filters import Preserved
+from langxfer.builtin.filters import Preserved, numbers
 from langxfer.builtin.filters.numbers import missing_numbers, numbers_of
 from langxfer.components import Drop
 from langxfer.data import ParallelExample, Turn
@@ -46,6 +46,8 @@ def missing(source: str, target: str, tag: str = "de") -> list[str]:
         ("85 mph", "136 km/h", "de"),
         ("two of the 12", "zwei von zwölf", "de"),
         ("the 19th century", "十九世纪", "zh"),
+        ("the 19th century", "el siglo XIX", "es"),
+        ("in 1944 and the 14th", "en MCMXLIV y el XIV", "es"),
         ("48 hours", "wákàtí méjìdínláàádọ́ta", "yo"),
     ],
 )
@@ -70,6 +72,13 @@ def test_notations_of_the_same_number(source: str, target: str, tag: str) -> Non
 )
 def test_lost_and_changed_numbers(source: str, target: str, tag: str, expected: list[str]) -> None:
     assert missing(source, target, tag) == expected
+
+
+def test_roman_numerals() -> None:
+    values = {"XIII": 13, "XIV": 14, "XIX": 19, "XL": 40, "XCIX": 99, "CDXLIV": 444, "MMXXVI": 2026}
+    assert {numeral: numbers.roman(numeral) for numeral in values} == values
+    assert all(numbers.ROMAN.fullmatch(numeral) for numeral in values)
+    assert not any(numbers.ROMAN.search(text) for text in ("I", "an X", "IIII", "xix", "CIVIL", "MIXED"))
 
 
 def test_options_of_numbers() -> None:

@@ -15,7 +15,6 @@ LANGUAGE = (
     "Turkish|Arabic|Hebrew|Persian|Farsi|Hindi|Urdu|Bengali|Tamil|Chinese|Mandarin|Cantonese|Japanese|Korean|Vietnamese|"
     "Thai|Indonesian|Malay|Tagalog|Swahili|Yoruba|Hausa|Zulu|Ukrainian|Czech|Hungarian|Romanian|Gaelic|Welsh|Irish"
 )
-UNIT = r"(?:sentences?|phrases?|words?|paragraphs?|text|passage|verbs?|nouns?|adjectives?|adverbs?|pronouns?|clauses?)"
 # Reason -> what a prompt in English says. The words after which a language is named keep "the German army" out.
 PATTERNS: dict[str, str] = {
     "translation task": (
@@ -42,10 +41,9 @@ PATTERNS: dict[str, str] = {
     ),
     "task on words": (
         r"\b(?:synonyms?|antonyms?|etymolog\w+|idioms?|prefix(?:es)?|suffix(?:es)?)\b"
-        rf"|\b(?:meaning|definition|origin)s?\s+of\s+the\s+(?:\w+\s+)?(?:word|phrase|term|idiom|expression|saying)\b"
-        rf"|\bthe\s+word\s+[\"'“‘]|\bin\s+(?:a|one|other)\s+words?\b(?=[^.?!\n]*[\"“:])|\bfill\s+in\s+the\s+blanks?\b"
-        rf"|\b(?:rewrite|rephrase|paraphrase|reword|restructure|rearrange)\b[^.?!\n]{{0,30}}\b{UNIT}\b"
-        rf"|\b(?:combine|join)\b[^.?!\n]{{0,20}}\bsentences?\b|\bcomplete\s+the\s+(?:following\s+)?(?:sentence|analogy|phrase)\b"
+        r"|\b(?:meaning|definition|origin)s?\s+of\s+the\s+(?:\w+\s+)?(?:word|phrase|term|idiom|expression|saying)\b"
+        r"|\bthe\s+word\s+[\"'“‘]|\bin\s+(?:a|one|other)\s+words?\b(?=[^.?!\n]*[\"“:])|\bfill\s+in\s+the\s+blanks?\b"
+        r"|\bcomplete\s+the\s+(?:following\s+)?(?:sentence|analogy|phrase)\b"
     ),
 }
 
@@ -71,7 +69,7 @@ class LanguageTask(Filter):
     Prompts are found by words in the instruction (their first paragraph, and the last one if it is short), in English;
     those in other languages only by ``patterns``, which look at whole prompts. A question in which such a word means
     something else ("the grammar school of Kew") goes too. Of 2,000
-    Dolly prompts 0.9 % are dropped; of 11,000 Alpaca prompts, among which are many exercises in style, 23 %.
+    Dolly prompts 0.9 % are dropped; of 11,000 Alpaca prompts, among which are many exercises in grammar, 19 %.
     """
 
     name: Literal["language_task"] = "language_task"

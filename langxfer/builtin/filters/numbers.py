@@ -56,6 +56,9 @@ WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType(
         "zh-Hant": re.compile(CHINESE),
     }
 )
+# The 19th century is el siglo XIX; a single letter is more often a letter.
+ROMAN = re.compile(r"\b(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
+LETTERS: Mapping[str, int] = MappingProxyType({"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000})
 MARKS = re.compile(r"[\u0300-\u036f]+")
 
 
@@ -98,7 +101,7 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
         return [], 0
     there = numbers_of(target)
     runs = {run for number in there for run in number.runs}
-    digits = {number.digits for number in there} | runs
+    digits = {number.digits for number in there} | runs | {str(roman(found[0])) for found in ROMAN.finditer(target)}
     significant = {number.significant for number in there}
     scaled = {number.significant for number in there if number.scaled}
     missing = []
@@ -127,6 +130,12 @@ def numbers_of(text: str) -> list[Number]:
         scaled = chained or SCALED.match(text, match.end()) or SCALED_BEFORE.search(before)
         found.append(Number(match[0].strip(), runs, digits, bool(scaled), match.start(), match.end()))
     return found
+
+
+def roman(numeral: str) -> int:
+    """The value of a Roman numeral in capitals."""
+    values = [LETTERS[letter] for letter in numeral]
+    return sum(-own if own < after else own for own, after in zip(values, [*values[1:], 0], strict=True))
 
 
 def written_out(text: str, tag: str) -> int:

@@ -26,8 +26,9 @@ class Preserved(TextFilter):
     - Code (between backticks or in a fence), URLs and e-mail addresses, and placeholders (``{name}``, ``%s``,
       ``[NAME]``, ``<b>``) must be there as often as in the source; white space in code does not count.
     - Numbers are compared by their digits, whatever the script of the digits and the separators of thousands and
-      decimals. Beside million, 만 or 万 zeros at the end do not count. At most ``max_lost_numbers`` of them may be
-      missing; OpusFilter's NonZeroNumeralsFilter grants half (a score of 0.5) without knowing any of this.
+      decimals, or as Roman numerals. Beside million, 만 or 万 zeros at the end do not count. At most
+      ``max_lost_numbers`` of them may be missing; OpusFilter's NonZeroNumeralsFilter grants half (a score of 0.5)
+      without knowing any of this.
 
     Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and
     Yoruba a number word excuses one number), rounded ones, and measures that were converted.
