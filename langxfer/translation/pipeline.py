@@ -31,7 +31,7 @@ from langxfer.translation.skeleton import take_apart
 
 VERSION = 1  # raised when the same segments begin to make other documents
 CACHE_FILE = "segments.sqlite"
-WINDOW = 20_000  # segments in memory at a time
+WINDOW = 8_000  # segments in memory at a time: enough to find some of like length, few enough for a CPU's cache
 WINDOW_CHARACTERS = 8_000_000  # and characters, where segments are long
 LOOKED_UP = 512  # documents that a translator is asked for whole, at a time
 FIRST_CHUNK = 4_000  # characters of the first chunk, when the translator's speed is not known
@@ -73,9 +73,9 @@ class Counts:
     """What a pipeline has done so far.
 
     Attributes:
-        documents: those that are finished.
-        known: of these, the ones whose translator knew them whole.
-        segments: of finished documents, repeated ones included.
+        documents: those that are translated, or have turned out to have no translation.
+        known: documents that the translator knew whole.
+        segments: of these documents, repeated ones included.
         cached: distinct segments (of a window) that were in the cache.
         translated: distinct segments that the translator was asked for, those that failed included.
         retried: problem -> segments that had it at first, and then a translation without one.
@@ -160,8 +160,9 @@ class Pipeline:
     def _documents(self, texts: Iterable[str], pair: Pair, teller: _Teller) -> Iterator[Document]:
         kept_under = scope(self._identity, pair)
         for window in self._windows(texts, pair):
-            distinct = list(dict.fromkeys(segment for taken in window for segment in taken.segments))
-            teller.window(len(window), sum(len(taken.segments) for taken in window), len(distinct))
+            segments = [segment for taken in window for segment in taken.segments]
+            distinct = list(dict.fromkeys(segments))
+            teller.window(len(window), len(segments), len(distinct))
             found: dict[str, Kept] = self._cache.find(kept_under, distinct) if self._cache else {}
             self.counts.cached += len(found)
             teller.advance(len(found))
@@ -170,27 +171,10 @@ class Pipeline:
                 found.update(self._translated(chunk, pair, kept_under))
                 teller.advance(len(chunk))
             failed = {segment: self._failed[pair, segment] for segment in missing if segment not in found}
+            self.counts.documents += len(window)
+            self.counts.segments += len(segments)
             for taken in window:
-                yield self._document(taken, found, failed, pair.target)
-
-    def _document(self, taken: _Taken, found: dict[str, Kept], failed: dict[str, str], target: str) -> Document:
-        self.counts.documents += 1
-        if taken.known is not None:
-            self.counts.known += 1
-            scores = () if taken.known.score is None else (taken.known.score,)
-            return Document(taken.text, taken.known.text, None, scores, 1, False)
-        segments = taken.segments
-        self.counts.segments += len(segments)
-        if not segments:
-            return Document(taken.text, taken.text, None, (), 0, True)
-        if failed:
-            problems = dict.fromkeys(failed[segment] for segment in segments if segment in failed)
-            if problems:
-                return Document(taken.text, None, ", ".join(problems), (), len(segments), False)
-        rows = [found[segment] for segment in segments]
-        text = taken.parts.rebuild([row[0] for row in rows], target)
-        scores = tuple([row[1] for row in rows if row[1] is not None])
-        return Document(taken.text, text, None, scores, len(segments), False, sum([row[2] for row in rows]))
+                yield _document(taken, found, failed, pair.target)
 
     # ------------------------------------------------------------ taking apart
 
@@ -220,6 +204,7 @@ class Pipeline:
                 if answer.text is None or answer.problem is not None:
                     yield _Taken(text, self._take_apart(text, pair.source))
                 else:
+                    self.counts.known += 1
                     yield _Taken(text, Whole("", pair.source), answer)
 
     # ------------------------------------------------------------ translating
@@ -255,6 +240,27 @@ class Pipeline:
         return self._cache.add(kept_under, made) if self._cache else made
 
 
+def _document(taken: _Taken, found: dict[str, Kept], failed: dict[str, str], target: str) -> Document:
+    segments = taken.segments
+    if taken.known is not None:
+        scores = () if taken.known.score is None else (taken.known.score,)
+        return Document(taken.text, taken.known.text, None, scores, 1, False)
+    if not segments:
+        return Document(taken.text, taken.text, None, (), 0, True)
+    if failed:
+        problems = dict.fromkeys(failed[segment] for segment in segments if segment in failed)
+        if problems:
+            return Document(taken.text, None, ", ".join(problems), (), len(segments), False)
+    if len(segments) == 1:  # a full cache has little else to do
+        text, score, again = found[segments[0]]
+        text = taken.parts.rebuild((text,), target)
+        return Document(taken.text, text, None, () if score is None else (score,), 1, False, int(again))
+    texts, scores, retried = zip(*[found[segment] for segment in segments], strict=True)
+    if None in scores:
+        scores = tuple([score for score in scores if score is not None])
+    return Document(taken.text, taken.parts.rebuild(texts, target), None, scores, len(segments), False, sum(retried))
+
+
 class Whole:
     """A document as its own one segment, but for the white space around it."""
 
@@ -262,8 +268,7 @@ class Whole:
 
     def __init__(self, text: str, language: str):
         core = text.strip()
-        start = text.find(core)
-        self._around = (text[:start], text[start + len(core) :]) if len(core) < len(text) else ("", "")
+        self._around = text.partition(core)[::2] if 0 < len(core) < len(text) else ("", "")
         self.segments: Sequence[str] = (core,) if has_letter(core) else ()
 
     def rebuild(self, translations: Sequence[str], target: str) -> str:
