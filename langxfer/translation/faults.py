@@ -16,9 +16,9 @@ NONE = "missing"  # the translator has none
 EMPTY, LOOPING, TOO_LONG, TOO_SHORT, TRUNCATED = "empty", "looping", "too long", "too short", "truncated"
 
 # Three times or more in a row, from 3 characters on: RepetitionFilter of OpusFilter (Aulamo et al. 2020). That one
-# stops at 100 characters; loops of whole sentences are longer. In Chinese and Japanese from 4 on, as in Bicleaner:
-# words are short there, and doubled. Runs below 12 characters are words in some languages (Yoruba "gbogbogbo"); in all
-# others there are 8 characters that come again.
+# stops at 100 characters; loops of whole sentences are longer. In Chinese and Japanese from 4 on, as in Bicleaner's
+# hard rules: words are short there, and doubled. Runs below 12 characters are words in some languages (Yoruba
+# "gbogbogbo"); in all others there are 8 characters that come again.
 IN_A_ROW = 3
 SHORTEST, SHORTEST_DENSE, LONGEST = 3, 4, 300
 RUN, HEAD = 12, 8

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -32,7 +32,7 @@ from langxfer.translation.usage import used
 
 VERSION = 1  # raised when the same segments begin to make other documents
 CACHE_FILE = "segments.sqlite"
-WINDOW = 20_000  # segments in memory at a time
+WINDOW = 8_000  # segments in memory at a time: enough to find some of like length, few enough for a CPU's cache
 WINDOW_CHARACTERS = 8_000_000  # and characters, where segments are long
 LOOKED_UP = 512  # documents that a translator is asked for whole, at a time
 FIRST_CHUNK = 4_000  # characters of the first chunk, when the translator's speed is not known
@@ -74,9 +74,9 @@ class Counts:
     """What a pipeline has done so far.
 
     Attributes:
-        documents: those that are finished.
-        known: of these, the ones whose translator knew them whole.
-        segments: of finished documents, repeated ones included.
+        documents: those that are translated, or have turned out to have no translation.
+        known: documents that the translator knew whole.
+        segments: of these documents, repeated ones included.
         cached: distinct segments (of a window) that were in the cache.
         translated: distinct segments that the translator was asked for, those that failed included.
         retried: problem -> segments that had it at first, and then a translation without one.
@@ -171,8 +171,9 @@ class Pipeline:
     def _documents(self, texts: Iterable[str], pair: Pair, teller: _Teller) -> Iterator[Document]:
         kept_under = scope(self._identity, pair)
         for window in self._windows(texts, pair):
-            distinct = list(dict.fromkeys(segment for taken in window for segment in taken.segments))
-            teller.window(len(window), sum(len(taken.segments) for taken in window), len(distinct))
+            segments = [segment for parts in window.parts for segment in parts.segments]
+            distinct = list(dict.fromkeys(segments))
+            teller.window(len(window.texts), len(segments), len(distinct))
             found: dict[str, Kept] = self._cache.find(kept_under, distinct) if self._cache else {}
             self.counts.cached += len(found)
             teller.advance(len(found))
@@ -181,57 +182,43 @@ class Pipeline:
                 found.update(self._translated(chunk, pair, kept_under))
                 teller.advance(len(chunk))
             failed = {segment: self._failed[pair, segment] for segment in missing if segment not in found}
-            for taken in window:
-                yield self._document(taken, found, failed, pair.target)
-
-    def _document(self, taken: _Taken, found: dict[str, Kept], failed: dict[str, str], target: str) -> Document:
-        self.counts.documents += 1
-        if taken.known is not None:
-            self.counts.known += 1
-            scores = () if taken.known.score is None else (taken.known.score,)
-            return Document(taken.text, taken.known.text, None, scores, 1, False)
-        segments = taken.segments
-        self.counts.segments += len(segments)
-        if not segments:
-            return Document(taken.text, taken.text, None, (), 0, True)
-        if failed:
-            problems = dict.fromkeys(failed[segment] for segment in segments if segment in failed)
-            if problems:
-                return Document(taken.text, None, ", ".join(problems), (), len(segments), False)
-        rows = [found[segment] for segment in segments]
-        text = taken.parts.rebuild([row[0] for row in rows], target)
-        scores = tuple([row[1] for row in rows if row[1] is not None])
-        return Document(taken.text, text, None, scores, len(segments), False, sum([row[2] for row in rows]))
+            self.counts.documents += len(window.texts)
+            self.counts.known += len(window.known)
+            self.counts.segments += len(segments)
+            for number, (text, parts) in enumerate(zip(window.texts, window.parts, strict=True)):
+                if number in window.known:
+                    yield _known(text, window.known[number])
+                else:
+                    yield _document(text, parts, found, failed, pair.target)
 
     # ------------------------------------------------------------ taking apart
 
-    def _windows(self, texts: Iterable[str], pair: Pair) -> Iterator[list[_Taken]]:
-        window: list[_Taken] = []
-        segments = characters = 0
-        for taken in self._taken(texts, pair):
-            window.append(taken)
-            segments += max(len(taken.segments), 1)
-            characters += len(taken.text)
+    def _windows(self, texts: Iterable[str], pair: Pair) -> Iterator[_Window]:
+        window, segments, characters = _Window(), 0, 0
+        for text, known in self._looked_up(texts, pair):
+            if known is None:
+                parts = self._take_apart(text, pair.source)
+            else:
+                window.known[len(window.texts)], parts = known, Whole("", pair.source)
+            window.texts.append(text)
+            window.parts.append(parts)
+            segments += len(parts.segments) or 1
+            characters += len(text)
             if segments >= self._window or characters >= WINDOW_CHARACTERS:
                 yield window
-                window, segments, characters = [], 0, 0
-        if window:
+                window, segments, characters = _Window(), 0, 0
+        if window.texts:
             yield window
 
-    def _taken(self, texts: Iterable[str], pair: Pair) -> Iterator[_Taken]:
-        """Documents in parts, but for those that the translator knows whole."""
+    def _looked_up(self, texts: Iterable[str], pair: Pair) -> Iterator[tuple[str, Translation | None]]:
+        """Every document, with its translation where the translator knows it whole."""
         look_up = getattr(self._opened, "look_up", None)
         if look_up is None:
-            for text in texts:
-                yield _Taken(text, self._take_apart(text, pair.source))
+            yield from zip(texts, repeat(None))
             return
         for batch in _batches(texts, LOOKED_UP):
-            answers = checked(look_up(batch, pair), batch, self._opened)
-            for text, answer in zip(batch, answers, strict=True):
-                if answer.text is None or answer.problem is not None:
-                    yield _Taken(text, self._take_apart(text, pair.source))
-                else:
-                    yield _Taken(text, Whole("", pair.source), answer)
+            for text, answer in zip(batch, checked(look_up(batch, pair), batch, self._opened), strict=True):
+                yield text, None if answer.text is None or answer.problem is not None else answer
 
     # ------------------------------------------------------------ translating
 
@@ -271,6 +258,29 @@ class Pipeline:
         return self._cache.add(kept_under, made) if self._cache else made
 
 
+def _known(text: str, translation: Translation) -> Document:
+    scores = () if translation.score is None else (translation.score,)
+    return Document(text, translation.text, None, scores, 1, False)
+
+
+def _document(text: str, parts: Parts, found: dict[str, Kept], failed: dict[str, str], target: str) -> Document:
+    segments = parts.segments
+    if not segments:
+        return Document(text, text, None, (), 0, True)
+    if failed:
+        problems = dict.fromkeys(failed[segment] for segment in segments if segment in failed)
+        if problems:
+            return Document(text, None, ", ".join(problems), (), len(segments), False)
+    if len(segments) == 1:  # a full cache has little else to do
+        own, score, again = found[segments[0]]
+        scores = () if score is None else (score,)
+        return Document(text, parts.rebuild((own,), target), None, scores, 1, False, int(again))
+    rows = [found[segment] for segment in segments]
+    scores = tuple(score for _, score, _ in rows if score is not None)
+    translated = parts.rebuild([own for own, _, _ in rows], target)
+    return Document(text, translated, None, scores, len(segments), False, sum(again for _, _, again in rows))
+
+
 class Whole:
     """A document as its own one segment, but for the white space around it."""
 
@@ -278,8 +288,7 @@ class Whole:
 
     def __init__(self, text: str, language: str):
         core = text.strip()
-        start = text.find(core)
-        self._around = (text[:start], text[start + len(core) :]) if len(core) < len(text) else ("", "")
+        self._around = text.partition(core)[::2] if 0 < len(core) < len(text) else ("", "")
         self.segments: Sequence[str] = (core,) if has_letter(core) else ()
 
     def rebuild(self, translations: Sequence[str], target: str) -> str:
@@ -289,14 +298,13 @@ class Whole:
         return f"{before}{translation.strip()}{after}"
 
 
-class _Taken:
-    """A document in parts, or one that the translator knew whole."""
+class _Window:
+    """Documents with their parts; ``known`` are translations of whole ones, by place in the window."""
 
-    __slots__ = ("known", "parts", "segments", "text")
-
-    def __init__(self, text: str, parts: Parts, known: Translation | None = None):
-        self.text, self.parts, self.known = text, parts, known
-        self.segments = parts.segments
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.parts: list[Parts] = []
+        self.known: dict[int, Translation] = {}
 
 
 class _Teller:

@@ -137,11 +137,14 @@ class SegmentCache:
 
 
 def _keys(scope: bytes, segments: Iterable[str]) -> dict[bytes, str]:
-    start = hashlib.blake2b(scope, digest_size=KEY_BYTES)
+    empty = hashlib.blake2b(scope, digest_size=KEY_BYTES)
     keys: dict[bytes, str] = {}
     for segment in segments:
-        digest = start.copy()
-        digest.update(segment.encode("utf-8", "surrogatepass"))
+        digest = empty.copy()
+        try:
+            digest.update(segment.encode())
+        except UnicodeEncodeError:
+            digest.update(_bytes(segment))
         keys[digest.digest()] = segment
     return keys
 

@@ -23,7 +23,7 @@ from langxfer.translation import Pipeline, SegmentCache
 
 PAIR = Pair("en", "de")
 SENTENCES = 5  # a document
-BATCH = 20_000  # texts that are made before the clock goes on
+BATCH = 8_000  # texts that are made before the clock goes on
 WORDS = (
     "the", "river", "ran", "past", "old", "stone", "bridges", "while", "winter", "winds", "blew", "over", "fields",
 )  # fmt: skip

@@ -31,7 +31,7 @@ class Marking:
         return [Translation(text, -float(len(segment))) for text, segment in zip(texts, segments, strict=True)]
 
 
-def through(translator: object, window: int = 20_000) -> Pipeline:
+def through(translator: object, window: int = 8_000) -> Pipeline:
     return Pipeline(translator, "sentence", None, {}, window)
 
 
@@ -73,7 +73,7 @@ def row(name: str, prompt: str, response: str, **more: tuple[str, str]) -> Sourc
     return SourceRow(name, turns | {tag: Turn(*texts, tag) for tag, texts in more.items()})
 
 
-@pytest.mark.parametrize("window", [1, 3, 20_000])
+@pytest.mark.parametrize("window", [1, 3, 8_000])
 def test_examples_come_by_row_then_by_language(window: int) -> None:
     rows = [row("2", "Why?", "So. Or so."), row("1", "Who?", "Me.")]
     examples, lost = apart(build_examples(rows, data_of(languages=("sw", "de")), through(Marking(), window), "marking"))
