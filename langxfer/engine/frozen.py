@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from langxfer.engine.products import times
+from langxfer.engine.products import ROWS, times
 
 Activation = Callable[[Tensor], Tensor]
 Slope = Callable[[Tensor, Tensor], Tensor]
@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, tuple[Activation, Slope]] = {
         lambda gradient, gate: torch.ops.aten.gelu_backward(gradient, gate, approximate="tanh"),
     ),
 }
-BLOCK = 256  # tokens
+BLOCK = ROWS  # tokens
 PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
@@ -109,9 +109,7 @@ class _FrozenMlp(torch.autograd.Function):
 
 
 def _blocks(tokens: int) -> list[slice]:
-    """Blocks of like size."""
-    size = -(-tokens // max(1, -(-tokens // BLOCK))) if tokens else 1
-    return [slice(start, min(start + size, tokens)) for start in range(0, tokens, size)]
+    return [slice(start, min(start + BLOCK, tokens)) for start in range(0, tokens, BLOCK)]
 
 
 class _Light:

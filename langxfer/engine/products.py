@@ -13,12 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+ROWS = 256  # of a product: oneDNN keeps code and memory for every shape that it has seen, so it sees few
+
 
 def times(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right``: ``[n, k]`` and ``[k, m]`` -> ``[n, m]``, without derivative."""
-    if left.device.type == "cpu" and left.dtype == right.dtype == torch.float32 and len(left) and has_onednn():
-        return torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
-    return torch.mm(left, right)
+    on_cpu = left.device.type == "cpu" and left.dtype == right.dtype == torch.float32
+    if not on_cpu or len(left) < ROWS or not has_onednn():
+        return torch.mm(left, right)
+    if len(left) == ROWS:
+        return _product(left, right)
+    whole = len(left) - len(left) % ROWS
+    out = left.new_empty(len(left), right.shape[1])
+    for start in range(0, whole, ROWS):
+        out[start : start + ROWS] = _product(left[start : start + ROWS], right)
+    if whole < len(left):
+        torch.mm(left[whole:], right, out=out[whole:])
+    return out
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
 
 
 @cache
@@ -26,8 +41,7 @@ def has_onednn() -> bool:
     """Whether oneDNN's product is there and right: it has no name that PyTorch promises to keep."""
     try:
         left, right = torch.arange(6.0).view(2, 3), torch.arange(12.0).view(3, 4)
-        found = torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
-        return torch.backends.mkldnn.is_available() and torch.equal(found, left @ right)
+        return torch.backends.mkldnn.is_available() and torch.equal(_product(left, right), left @ right)
     except (AttributeError, RuntimeError, TypeError):
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from langxfer.recipe import Compute
 
 T = TypeVar("T")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 PATIENCE = timedelta(days=7)  # other processes wait at a barrier while the main one translates
 
 
@@ -45,7 +43,6 @@ class Runtime:
         self.threads = compute.threads or max(1, free_cores() // self.world)
         if self.device.type == "cpu":
             torch.set_num_threads(self.threads)
-            keep_freed_memory()
 
     def autocast(self, dtype: str) -> AbstractContextManager[Any]:
         """The context of a forward pass in the model's precision."""
@@ -84,19 +81,6 @@ class Runtime:
         if self.device.type == "cuda":
             facts["accelerator"] = torch.cuda.get_device_name(self.device)
         return facts
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what tensors free for the next ones, instead of giving it back to the system.
-
-    A micro-batch's tensors come and go by the thousand, and every page that was given back is cleared when it
-    comes again, by one thread: 4 % of a step. Does nothing where the C library is not glibc.
-    """
-    with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  raises where it is another one
-        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
 
 
 class PeakMemory:

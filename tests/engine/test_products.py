@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,7 +13,12 @@ from langxfer.engine import products
 needs_onednn = pytest.mark.skipif(not products.has_onednn(), reason="this build of PyTorch has no oneDNN")
 
 
-@settings(deadline=None)  # the first call makes a kernel
+@pytest.fixture(autouse=True)
+def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "ROWS", 8)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # the first call makes a kernel
 @given(st.integers(0, 40), st.integers(1, 70), st.integers(1, 50), st.booleans(), st.booleans())
 def test_times(rows: int, inner: int, columns: int, turned: bool, strided: bool) -> None:
     """Whatever the sizes and strides: right is a weight as it lies, or its transpose."""
@@ -27,12 +32,19 @@ def test_times(rows: int, inner: int, columns: int, turned: bool, strided: bool)
 
 @needs_onednn
 def test_onednn_is_what_is_used() -> None:
-    left, right = torch.randn(64, 48), torch.randn(48, 32)
-    with torch.profiler.profile() as profile:
-        products.times(left, right)
-        products.times(left.double(), right.double())
-    called = {event.key: event.count for event in profile.key_averages()}
-    assert called["mkldnn::_linear_pointwise"] == called["aten::mm"] == 1
+    """For rows in blocks of one size, which are two shapes at most; the rest and other types are torch's."""
+    left, right = torch.randn(20, 48), torch.randn(48, 32)
+
+    def called(*arguments: torch.Tensor) -> tuple[int, int]:
+        with torch.profiler.profile() as profile:
+            products.times(*arguments)
+        counts = {event.key: event.count for event in profile.key_averages()}
+        return counts.get("mkldnn::_linear_pointwise", 0), counts.get("aten::mm", 0)
+
+    assert called(left, right) == (2, 1)
+    assert called(left[:8], right) == (1, 0)
+    assert called(left[:7], right) == (0, 1)
+    assert called(left.double(), right.double()) == (0, 1)
 
 
 @needs_onednn
