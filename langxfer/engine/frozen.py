@@ -41,8 +41,8 @@ class Shelf:
             takes no more memory for it as long as layers have something left that they need not keep.
     """
 
-    def __init__(self, budget: int | None = None) -> None:
-        self.budget = budget
+    def __init__(self) -> None:
+        self.budget: int | None = None
         self._free: list[Tensor] = []
 
     def kept(self, tokens: int) -> int:
@@ -79,11 +79,11 @@ class _FrozenMlp(torch.autograd.Function):
         most = shelf.kept(len(flat)) if learn else 0
         kept = shelf.take(flat, 2, most, len(gate)) if learn else None
         out = torch.empty_like(flat)
-        for part in _blocks(len(flat)):
+        for part in _blocks(len(flat), most):
             halves = times(flat[part], gate.T), times(flat[part], up.T)
             if kept is not None and part.start < most:
                 for half, place in zip(halves, kept[:, part], strict=True):
-                    place.copy_(half[: len(place)])
+                    place.copy_(half)
             out[part] = times(ACTIVATIONS[act][0](halves[0]).mul_(halves[1]), down.T)
         if learn:
             ctx.save_for_backward(gate, up, down, kept, flat if most < len(flat) else None)
@@ -96,9 +96,11 @@ class _FrozenMlp(torch.autograd.Function):
         activation, slope = ACTIVATIONS[ctx.act]
         incoming = gradient.flatten(0, -2).to(down.dtype)
         given = torch.empty_like(incoming)
-        for part in _blocks(len(incoming)):
-            opened, raised = kept[:, part]
-            if len(opened) < part.stop - part.start:
+        most = kept.shape[1]
+        for part in _blocks(len(incoming), most):
+            if part.start < most:
+                opened, raised = kept[:, part]
+            else:
                 opened, raised = times(flat[part], gate.T), times(flat[part], up.T)
             inner = times(incoming[part], down)
             to_gate = slope(raised.mul_(inner), opened)
@@ -108,8 +110,10 @@ class _FrozenMlp(torch.autograd.Function):
         return given.view(gradient.shape), None, None, None, None, None
 
 
-def _blocks(tokens: int) -> list[slice]:
-    return [slice(start, min(start + BLOCK, tokens)) for start in range(0, tokens, BLOCK)]
+def _blocks(tokens: int, most: int) -> list[slice]:
+    """Blocks of the tokens that are kept, then of those that are not."""
+    bounds = ((0, most), (most, tokens))
+    return [slice(start, min(start + BLOCK, end)) for begin, end in bounds for start in range(begin, end, BLOCK)]
 
 
 class _Light:
