@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from langxfer.components import Evaluator, Filter, Objective, Selector, Translator
+    from langxfer.components import Evaluator, Filter, Judge, Objective, Selector, Translator
     from langxfer.events import Event
 
 hookspec = pluggy.HookspecMarker("langxfer")
@@ -47,6 +47,12 @@ def register_selectors() -> list[type[Selector]]:
 @hookspec
 def register_evaluators() -> list[type[Evaluator]]:
     """Called once when plugins are loaded: the evaluator classes this plugin adds."""
+    ...
+
+
+@hookspec
+def register_judges() -> list[type[Judge]]:
+    """Called once when plugins are loaded: the judge classes this plugin adds."""
     ...
 
 

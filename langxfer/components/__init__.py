@@ -14,12 +14,17 @@ from langxfer.components.evaluators import (
     Evaluator,
     Evidence,
     Generation,
+    OptionScores,
+    Passage,
+    PassageScore,
     Prompt,
+    Question,
     ResponseScore,
     Sampling,
     Score,
 )
-from langxfer.components.filters import Drop, Filter, Judge
+from langxfer.components.filters import Drop, Filter, OpenFilter
+from langxfer.components.judges import Contest, Judge, OpenJudge, Verdict
 from langxfer.components.objectives import Objective, Ratio, Term, Terms
 from langxfer.components.selectors import Selector
 from langxfer.components.translators import OpenTranslator, Pair, Translation, Translator
@@ -28,10 +33,12 @@ __all__ = [
     "KINDS",
     "AnyEvaluator",
     "AnyFilter",
+    "AnyJudge",
     "AnyObjective",
     "AnySelector",
     "AnyTranslator",
     "Component",
+    "Contest",
     "Drop",
     "Evaluation",
     "Evaluator",
@@ -40,9 +47,15 @@ __all__ = [
     "Generation",
     "Judge",
     "Objective",
+    "OpenFilter",
+    "OpenJudge",
     "OpenTranslator",
+    "OptionScores",
     "Pair",
+    "Passage",
+    "PassageScore",
     "Prompt",
+    "Question",
     "Ratio",
     "ResponseScore",
     "Sampling",
@@ -52,10 +65,11 @@ __all__ = [
     "Terms",
     "Translation",
     "Translator",
+    "Verdict",
     "nested",
 ]
 
-KINDS: tuple[type[Component], ...] = (Translator, Filter, Objective, Selector, Evaluator)
+KINDS: tuple[type[Component], ...] = (Translator, Filter, Objective, Selector, Evaluator, Judge)
 
 # In Python a recipe is open: any instance of the kind is welcome, and is saved with all its options.
 AnyTranslator = SerializeAsAny[InstanceOf[Translator]]
@@ -63,3 +77,4 @@ AnyFilter = SerializeAsAny[InstanceOf[Filter]]
 AnyObjective = SerializeAsAny[InstanceOf[Objective]]
 AnySelector = SerializeAsAny[InstanceOf[Selector]]
 AnyEvaluator = SerializeAsAny[InstanceOf[Evaluator]]
+AnyJudge = SerializeAsAny[InstanceOf[Judge]]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 from langxfer.components.component import Component
 from langxfer.data import ParallelExample, View
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,24 @@ class Score:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt to be answered, with the language in which the answer is due."""
+    """A prompt to be answered, with the language in which the answer is due.
+
+    Attributes:
+        text: of the user's turn; the model's template is put around it.
+        system: text of a system turn before it; None for none.
+        attempt: 0 for the first time that it is asked, then 1, 2, …: each attempt draws other samples.
+    """
 
     id: str
     text: str
     language: str
+    system: str | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are generated; ``temperature`` 0 is greedy. Noise depends on (seed, prompt id) alone."""
+    """How answers are generated; ``temperature`` 0 is greedy. Noise depends on (seed, prompt id, attempt) alone."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -75,24 +81,101 @@ class ResponseScore:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A context with continuations whose likelihoods are wanted: multiple choice.
+
+    Attributes:
+        context: as the model reads it, BOS apart; questions with equal contexts share its computation.
+        options: continuations, with the space before them where there is one; at least one, none empty.
+        chat: whether ``context`` is a user's turn, which gets the model's template. Otherwise it is plain text.
+    """
+
+    id: str
+    context: str
+    options: tuple[str, ...]
+    chat: bool = False
+
+
+@dataclass(frozen=True)
+class OptionScores:
+    """Log-probabilities of a question's options, in nats summed over the tokens of each.
+
+    Attributes:
+        totals, tokens: by option.
+        cut: tokens that the context lost on its left side, because the model's window is too short.
+    """
+
+    question: Question
+    totals: tuple[float, ...]
+    tokens: tuple[int, ...]
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A plain text whose likelihood is wanted: every token of it, given those before it."""
+
+    id: str
+    text: str
+    language: str
+
+
+@dataclass(frozen=True)
+class PassageScore:
+    """Log-probability of a passage in nats over ``tokens``; ``bytes`` is the length of its text in UTF-8."""
+
+    passage: Passage
+    total: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """What the engine computed for an evaluator: answers, and scores by example id and view."""
+    """What the engine computed for an evaluator, each in the order in which it was asked for.
+
+    Attributes:
+        examples: validation examples.
+        generations: answers to its prompts; those of further attempts follow in the order of the attempts.
+        responses: scores of the examples' responses, by example id and view.
+        questions: scores of its questions.
+        passages: scores of its passages.
+        device: ``cpu`` or ``cuda``, where a model of the evaluator's own (a judge) may be: the measured one is freed.
+        cache: a folder for what may be kept from one evaluation to another (verdicts); None where nothing is kept.
+        progress: told (done, total) of what the evaluator does itself.
+    """
 
     examples: Sequence[ParallelExample]
     generations: Sequence[Generation]
     responses: Mapping[str, Mapping[View, ResponseScore]]
+    questions: Sequence[OptionScores] = ()
+    passages: Sequence[PassageScore] = ()
+    device: str = "cpu"
+    cache: Path | None = None
+    progress: Callable[[int, int], None] = lambda done, total: None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An evaluator's scores, and one row per item behind them."""
+    """An evaluator's scores, and one row per item behind them.
+
+    Attributes:
+        rows: each with its ``id``; two models' rows of one id are paired in comparisons.
+        unfinished: why some items are missing (a judge that failed), to be said and tried again by the next run;
+            None when all are there.
+    """
 
     scores: Sequence[Score]
     rows: Sequence[Mapping[str, Any]]
+    unfinished: str | None = None
 
 
 class Evaluator(Component):
-    """Measures a model on the validation examples or on prompts of its own."""
+    """Measures a model on the validation examples, or on prompts, questions and passages of its own.
+
+    What it asks for must not depend on anything but its options, its files and the examples; it is asked more than
+    once. Requests of all evaluators of a run are put together, and those that are equal are computed once.
+    """
 
     kind: ClassVar[str] = "evaluator"
 
@@ -103,6 +186,21 @@ class Evaluator(Component):
     def sampling(self) -> Sampling:
         """How its prompts are answered."""
         return Sampling(max_new_tokens=128)
+
+    def ask_again(self, generations: Sequence[Generation]) -> Iterable[Prompt]:
+        """Prompts to be answered once more, each with a higher ``attempt``, after seeing all answers so far.
+
+        It is asked until it gives none (the default).
+        """
+        return ()
+
+    def questions(self, examples: Sequence[ParallelExample]) -> Iterable[Question]:
+        """The questions whose options it wants scored (none by default)."""
+        return ()
+
+    def passages(self, examples: Sequence[ParallelExample]) -> Iterable[Passage]:
+        """The texts whose likelihood it wants (none by default)."""
+        return ()
 
     def scored_views(self) -> frozenset[View]:
         """The views of the validation examples that it wants scored (none by default)."""

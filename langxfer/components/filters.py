@@ -24,7 +24,7 @@ class Drop:
     measure: float
 
 
-Judge = Callable[[Sequence[ParallelExample]], Sequence[Drop | None]]
+OpenFilter = Callable[[Sequence[ParallelExample]], Sequence[Drop | None]]
 
 
 class Filter(Component):
@@ -36,7 +36,7 @@ class Filter(Component):
     def judge(self, example: ParallelExample) -> Drop | None:
         """None keeps the example."""
 
-    def open(self, device: str, cache: Path) -> AbstractContextManager[Judge]:
+    def open(self, device: str, cache: Path) -> AbstractContextManager[OpenFilter]:
         """What judges many examples at a time: a verdict for each, in order. By default ``judge``, one by one.
 
         A filter with a model (quality estimation, similarity of embeddings) loads it here, onto ``device`` (``cpu`` or

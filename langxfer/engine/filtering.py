@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from langxfer.components import Drop, Filter, Judge
+from langxfer.components import Drop, Filter, OpenFilter
 from langxfer.data import ParallelExample
 from langxfer.errors import PluginError
 
@@ -34,7 +34,7 @@ def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterato
         yield lambda examples: _drops(judges, examples)
 
 
-def _drops(judges: Sequence[tuple[str, Judge]], examples: Sequence[ParallelExample]) -> list[Drop | None]:
+def _drops(judges: Sequence[tuple[str, OpenFilter]], examples: Sequence[ParallelExample]) -> list[Drop | None]:
     drops: list[Drop | None] = [None] * len(examples)
     kept = list(range(len(examples)))
     for name, judge in judges:

@@ -1,4 +1,4 @@
-"""Answers to prompts. Sampling noise is a pure function of (seed, prompt id, position), so that neither
+"""Answers to prompts. Sampling noise is a pure function of (seed, prompt id, attempt, position), so that neither
 batch size nor order changes an answer beyond rounding."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class SeededSampling:
     """A logits processor that turns greedy search into sampling, by the Gumbel-max trick.
 
     Adding Gumbel noise to log-probabilities and taking the largest draws from the distribution. The
-    noise of a row comes from a generator of its own, seeded by (seed, prompt id).
+    noise of a row comes from a generator of its own, seeded by (seed, prompt id, attempt).
     """
 
     def __init__(self, sampling: Sampling, ids: Sequence[str]):
@@ -73,7 +73,7 @@ def generate(
         for row, i in enumerate(group):
             inputs[row, length - len(ids[i]) :] = torch.tensor(ids[i])
             mask[row, length - len(ids[i]) :] = 1
-        noise = [SeededSampling(sampling, [prompts[i].id for i in group])] if sampling.temperature > 0 else []
+        noise = [SeededSampling(sampling, [_drawn(prompts[i]) for i in group])] if sampling.temperature > 0 else []
         with torch.no_grad(), autocast(), quiet():
             out = model.generate(
                 inputs.to(device), attention_mask=mask.to(device), generation_config=config, logits_processor=noise
@@ -90,3 +90,8 @@ def _answer(encoder: Encoder, prompt: Prompt, tokens: list[int]) -> Generation:
     return Generation(
         prompt, encoder.tokenizer.decode(own, skip_special_tokens=True).strip(), len(own), end is not None
     )
+
+
+def _drawn(prompt: Prompt) -> str:
+    """What, with the seed, decides the noise of an answer."""
+    return f"{prompt.id}:{prompt.attempt}" if prompt.attempt else prompt.id

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from langxfer.components import Drop, Filter, Judge
+from langxfer.components import Drop, Filter, OpenFilter
 from langxfer.data import ParallelExample, Turn
 from langxfer.engine.filtering import WINDOW, open_filters
 from langxfer.engine.formats import SourceRow
@@ -31,7 +31,7 @@ class Estimated(Filter):
             return judge_all([example])[0]
 
     @contextmanager
-    def open(self, device: str, cache: Path) -> Iterator[Judge]:
+    def open(self, device: str, cache: Path) -> Iterator[OpenFilter]:
         self.events.append(("open", device, cache))
         yield self._scored
         self.events.append("close")

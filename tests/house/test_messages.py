@@ -53,8 +53,8 @@ MESSAGES: dict[type[LangxferError], tuple[Callable[[], None], int, str]] = {
         plugin_error,
         2,
         "--plugin HERE/p.py cannot be used: register_losses is not a hook. Did you mean register_filters?  "
-        "Hooks: observe, register_evaluators, register_filters, register_objectives, register_recipes, "
-        "register_selectors, register_translators.",
+        "Hooks: observe, register_evaluators, register_filters, register_judges, register_objectives, "
+        "register_recipes, register_selectors, register_translators.",
     ),
     DataError: (data_error, 2, "memory.tsv:2 has 1 columns, expected 2 as in the first line."),
     ArtifactError: (
