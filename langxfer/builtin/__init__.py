@@ -48,10 +48,11 @@ def register_selectors() -> list[type[Selector]]:
 
 @hookimpl
 def register_evaluators() -> list[type[Evaluator]]:
+    from langxfer.builtin.evaluators.belebele import Belebele
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
 
-    return [LanguageFidelity, HeldOut]
+    return [LanguageFidelity, HeldOut, Belebele]
 
 
 @hookimpl
