@@ -51,8 +51,9 @@ def register_evaluators() -> list[type[Evaluator]]:
     from langxfer.builtin.evaluators.belebele import Belebele
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
+    from langxfer.builtin.evaluators.mmmlu import Mmmlu
 
-    return [LanguageFidelity, HeldOut, Belebele]
+    return [LanguageFidelity, HeldOut, Belebele, Mmmlu]
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from langxfer.builtin.evaluators import percentage
 from langxfer.components import OptionScores, Score
 from langxfer.errors import DataError
 from langxfer.statistics import wilson
@@ -49,6 +50,17 @@ def accuracy(name: str, correct: Sequence[bool], signature: str) -> Score:
     error = 100 * math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else None
     low, high = wilson(count, n)
     return Score(name, 100 * share, error, n, signature, "%", interval=(100 * low, 100 * high))
+
+
+def window(name: str, cuts: Sequence[int], signature: str) -> tuple[Score, list[str]]:
+    """How many contexts did not fit into the model's window, and a note where there are any.
+
+    Args:
+        cuts: tokens that each context lost.
+    """
+    n, cut = len(cuts), sum(lost > 0 for lost in cuts)
+    notes = [f"{name}: {cut} of {n} contexts lost their beginning to the model's window."] if cut else []
+    return Score(f"{name}/cut", *percentage(cut, n), n, signature, "%", False), notes
 
 
 def _sizes(scored: OptionScores, measure: Measure) -> Sequence[int]:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from langxfer.builtin.evaluators import digest, percentage, signature
 from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, REVISION, Item, file_of, read_items
 from langxfer.builtin.evaluators.belebele.labels import CORRECTED, LETTERS, LM_EVAL, PAPER, Labels
-from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose
+from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose, window
 from langxfer.builtin.evaluators.tables import absolute, files_digest, fixed, local
 from langxfer.components import Evaluation, Evaluator, Evidence, OptionScores, Question, Score
 from langxfer.data import ParallelExample
@@ -108,18 +108,18 @@ class Belebele(Evaluator):
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language; a row a question."""
-        found = iter(evidence.questions)
+        answers = iter(evidence.questions)
         scores: list[Score] = []
         rows: list[dict[str, Any]] = []
         notes: list[str] = []
         for tag, items in self._items(evidence.examples):
-            answered = list(zip(items, islice(found, len(items)), strict=True))
-            scores += self._scores(tag, answered)
+            answered = list(zip(items, islice(answers, len(items)), strict=True))
+            text = self._signature(tag, answered)
+            scores += self._scores(f"belebele/{tag}", answered, text)
+            share, said = window(f"belebele/{tag}", [scored.cut for _, scored in answered], text)
+            scores.append(share)
+            notes += said
             rows += [self._row(tag, *pair) for pair in answered]
-            if cut := sum(scored.cut > 0 for _, scored in answered):
-                notes.append(
-                    f"belebele/{tag}: {cut} of {len(items)} contexts lost their beginning to the model's window."
-                )
         return Evaluation(scores, rows, notes=notes)
 
     @property
@@ -162,24 +162,22 @@ class Belebele(Evaluator):
         scored = [answer.strip() for answer in item.answers] if self.preset == "paper-text" else options
         return Question(f"{item.id}/{tag}", "\n".join(lines), tuple(f" {text}" for text in scored))
 
-    def _scores(self, tag: str, answered: Sequence[tuple[Item, OptionScores]]) -> Iterator[Score]:
-        asked = [scored.question for _, scored in answered]
-        parts = {
-            "preset": self.preset,
-            "labels": self.labels,
-            "spelling": self.spelling,
-            "n": len(asked),
-            "questions": digest((question.id, question.context, *question.options) for question in asked),
-        }
+    def _scores(self, name: str, answered: Sequence[tuple[Item, OptionScores]], text: str) -> Iterator[Score]:
         for measure in sorted(MEASURES, key=lambda measure: measure != self.measure):
-            name = f"belebele/{tag}" if measure == self.measure else f"belebele/{tag}/{measure}"
             correct = [choose(scored, measure).option == item.gold for item, scored in answered]
-            yield accuracy(name, correct, signature({"measure": measure, **parts}))
-        text = signature({"measure": self.measure, **parts})
-        ties = sum(choose(scored, self.measure).tied for _, scored in answered)
-        cut = sum(scored.cut > 0 for _, scored in answered)
-        yield Score(f"belebele/{tag}/ties", *percentage(ties, len(asked)), len(asked), text, "%", None)
-        yield Score(f"belebele/{tag}/cut", *percentage(cut, len(asked)), len(asked), text, "%", False)
+            own = name if measure == self.measure else f"{name}/{measure}"
+            yield accuracy(own, correct, f"measure:{measure}|{text}")
+        ties, n = sum(choose(scored, self.measure).tied for _, scored in answered), len(answered)
+        yield Score(f"{name}/ties", *percentage(ties, n), n, f"measure:{self.measure}|{text}", "%", None)
+
+    def _signature(self, tag: str, answered: Sequence[tuple[Item, OptionScores]]) -> str:
+        parts: dict[str, object] = {"preset": self.preset}
+        if self.preset != "lm-eval":
+            parts["labels"] = self.labels
+            parts |= {"spelling": self.spelling} if tag in CORRECTED else {}
+        asked = [(item, scored.question) for item, scored in answered]
+        texts = ((question.id, question.context, *question.options, str(item.gold)) for item, question in asked)
+        return signature({**parts, "n": len(answered), "questions": digest(texts)})
 
     def _row(self, tag: str, item: Item, scored: OptionScores) -> dict[str, Any]:
         choice = choose(scored, self.measure)
