@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from langxfer.builtin.evaluators.belebele import Belebele
-from langxfer.builtin.evaluators.belebele.items import REVISION
+from langxfer.builtin.evaluators.belebele.items import PINNED
 from langxfer.components import Evaluation, Evidence, OptionScores, Question
 from langxfer.data import ParallelExample, Turn
 from langxfer.errors import DataError
@@ -216,6 +216,12 @@ def test_what_is_wrong_with_a_row_is_said(tmp_path: Path, change: dict[str, Any]
         (b"\n[1]", r"deu_Latn\.jsonl:2 holds \[1\], expected an object"),
         (b'{"a": 1}', "expected the hub's columns"),
         (b"\n\xff", r"deu_Latn\.jsonl:2 is not UTF-8"),
+        (b'{"text": "a", "metadata": 3, "items": 4}', "is missing or wrong"),
+        (
+            b'{"text": "a", "metadata": {"extra": {"url": "u"}}, "items": [{"question": 3}]}',
+            "question is 3, expected a",
+        ),
+        (b'{"text": "a", "metadata": {"extra": {"url": "u"}}, "items": [4]}', "is missing or wrong"),
         (b'{"text": "a", "items": [{}]}', "'metadata' is missing or wrong"),
         (
             b'{"text": "a", "metadata": {"extra": {"url": "u"}}, "items": [{"question": "q", "answers": []}]}',
@@ -252,8 +258,8 @@ def test_the_hub_is_asked_for_a_fixed_commit(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert len(Belebele(languages=("sw",)).questions([])) == 3
-    assert asked == [("facebook/belebele", "swh_Latn", "test", REVISION)]
-    assert Belebele(languages=("sw",)).identity() == {"revision": REVISION}
+    assert asked == [("facebook/belebele", "swh_Latn", "test", PINNED["facebook/belebele"])]
+    assert Belebele(languages=("sw",)).identity() == {"revision": PINNED["facebook/belebele"]}
     with pytest.raises(DataError, match=r"own/copy \(subset yor_Latn, .*\) cannot be loaded: no network\. Check"):
         Belebele(source="own/copy", revision="a" * 40, languages=("yo",)).questions([])
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from langxfer.builtin.evaluators import digest, percentage, signature
-from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, REVISION, Item, file_of, read_items
+from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, PINNED, Item, file_of, read_items
 from langxfer.builtin.evaluators.belebele.labels import CORRECTED, LETTERS, LM_EVAL, PAPER, Labels
 from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose, window
 from langxfer.builtin.evaluators.tables import absolute, files_digest, fixed, local
@@ -86,7 +86,7 @@ class Belebele(Evaluator):
         """
         path = local(self.source, OPTION)
         if path is None:
-            return {"revision": self.revision or REVISION}
+            return {"revision": self._commit()}
         if path.is_file():
             files = [path]
         elif self.languages is None:
@@ -127,6 +127,9 @@ class Belebele(Evaluator):
         """What ``belebele/TAG`` is."""
         return "acc_norm_chars" if self.preset == "paper-text" else "acc"
 
+    def _commit(self) -> str | None:
+        return self.revision or PINNED.get(self.source)
+
     def _items(self, examples: Sequence[ParallelExample]) -> Iterator[tuple[str, list[Item]]]:
         tags = self.languages or tuple(
             dict.fromkeys(turn.language for example in examples for turn in (example.source, example.target))
@@ -138,7 +141,7 @@ class Belebele(Evaluator):
         for tag in tags:
             if LANGUAGES[tag].nllb is None:
                 raise DataError(f"BELEBELE does not have {tag}: list the other languages in belebele.languages.")
-            yield tag, read_items(self.source, self.revision, tag)[: self.limit]
+            yield tag, read_items(self.source, self._commit(), tag)[: self.limit]
 
     def _labels(self, tag: str) -> Labels:
         if self.preset == "lm-eval":

@@ -11,7 +11,7 @@ from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES
 
 HUB = "facebook/belebele"
-REVISION = "75b399394a9803252cfec289d103de462763db7c"
+PINNED = {HUB: "75b399394a9803252cfec289d103de462763db7c"}
 OPTION = "belebele.source"
 
 
@@ -41,7 +41,7 @@ def read_items(source: str, revision: str | None, tag: str) -> list[Item]:
     assert code is not None, "checked with the options"
     path = local(source, OPTION)
     if path is None:
-        records = read_hub(source, code, "test", REVISION if source == HUB and not revision else revision, OPTION)
+        records = read_hub(source, code, "test", revision, OPTION)
     else:
         records = [record for record in read_files([file_of(path, tag)]) if _in_language(record, code)]
     items = [item for record in records for item in _items(record)]
@@ -73,9 +73,10 @@ def file_of(path: Path, tag: str) -> Path:
 
 def _in_language(record: Record, code: str) -> bool:
     """A row that names its language must name this one; one that does not is taken."""
-    values = record.values
-    extra = (values.get("metadata") or {}).get("extra") or {}
-    return (values.get("dialect") or extra.get("language") or code) == code
+    metadata = record.values.get("metadata")
+    extra = metadata.get("extra") if isinstance(metadata, dict) else None
+    named = record.values.get("dialect") or (extra.get("language") if isinstance(extra, dict) else None)
+    return named is None or named == code
 
 
 def _items(record: Record) -> Iterator[Item]:
@@ -106,14 +107,15 @@ def _regrouped(record: Record) -> Iterator[Item]:
     try:
         link = record.values["metadata"]["extra"]["url"]
         for number, item in enumerate(record.values["items"], 1):
-            answers = tuple(answer["text"] for answer in item["answers"])
+            question = Record(f"{record.where}: question {number}", item).text("question")
+            answers = tuple(Record(record.where, answer).text("text") for answer in item["answers"])
             right = [index for index, answer in enumerate(item["answers"]) if answer["correct"]]
             if len(answers) != 4 or len(right) != 1:
                 raise DataError(
                     f"{record.where}: question {number} has {len(answers)} answers, {len(right)} of them right."
                 )
-            yield Item(f"{link}#{number}", record.text("text"), item["question"], answers, right[0])
-    except (KeyError, TypeError) as error:
+            yield Item(f"{link}#{number}", record.text("text"), question, answers, right[0])
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{record.where}: {error} is missing or wrong. Expected text, metadata.extra.url, and items with question "
             "and answers of text and correct."
