@@ -49,7 +49,9 @@ def accuracy(name: str, correct: Sequence[bool], signature: str) -> Score:
     share = count / n
     error = 100 * math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else None
     low, high = wilson(count, n)
-    return Score(name, 100 * share, error, n, signature, "%", interval=(100 * low, 100 * high))
+    # Rounding must not put the share outside of its interval at 0 and at 100 %.
+    interval = (100 * min(low, share), 100 * max(high, share))
+    return Score(name, 100 * share, error, n, signature, "%", interval=interval)
 
 
 def window(name: str, cuts: Sequence[int], signature: str) -> tuple[Score, list[str]]:
