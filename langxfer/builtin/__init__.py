@@ -48,10 +48,12 @@ def register_selectors() -> list[type[Selector]]:
 
 @hookimpl
 def register_evaluators() -> list[type[Evaluator]]:
+    from langxfer.builtin.evaluators.belebele import Belebele
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
+    from langxfer.builtin.evaluators.mmmlu import Mmmlu
 
-    return [LanguageFidelity, HeldOut]
+    return [LanguageFidelity, HeldOut, Belebele, Mmmlu]
 
 
 @hookimpl

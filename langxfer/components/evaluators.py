@@ -23,6 +23,7 @@ class Score:
         n: number of items behind the value.
         signature: options and versions that decide the value.
         higher_is_better: None for a number that is neither good nor bad.
+        interval: of 95 % confidence, same unit, where it says more than ``standard_error``.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Score:
     signature: str
     unit: str = ""
     higher_is_better: bool | None = True
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,13 @@ class Evaluation:
         rows: each with its ``id``; two models' rows of one id are paired in comparisons.
         unfinished: why some items are missing (a judge that failed), to be said and tried again by the next run;
             None when all are there.
+        notes: sentences that must be read beside the scores: accuracy below chance, contexts that were cut.
     """
 
     scores: Sequence[Score]
     rows: Sequence[Mapping[str, Any]]
     unfinished: str | None = None
+    notes: Sequence[str] = ()
 
 
 class Evaluator(Component):

@@ -4,7 +4,8 @@ The checks raise ``AssertionError`` with a sentence that says which part of the 
 ``langxfer.components`` does not hold. A plugin's test is then one line: ``check_objective(Simpo())``.
 """
 
-from langxfer.testing.checks import check_evaluator, check_filter, check_selector, check_translator
+from langxfer.testing.checks import check_filter, check_selector, check_translator
+from langxfer.testing.evaluators import check_evaluator
 from langxfer.testing.fakes import FakeTranslator, parallel_examples
 from langxfer.testing.models import tiny_model
 from langxfer.testing.objectives import check_objective

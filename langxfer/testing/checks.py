@@ -1,31 +1,21 @@
-"""What the engine relies on in translators, selectors, filters and evaluators."""
+"""What the engine relies on in translators, selectors and filters."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from langxfer.components import (
     Drop,
-    Evaluation,
-    Evaluator,
-    Evidence,
     Filter,
-    Generation,
     Pair,
-    Prompt,
-    ResponseScore,
-    Sampling,
     Selector,
     Translation,
     Translator,
 )
-from langxfer.data import ParallelExample, Side, Turn, View
-from langxfer.errors import LangxferError
+from langxfer.data import ParallelExample, Turn
 from langxfer.languages import check_language
 from langxfer.testing.adapters import check_adapting
 from langxfer.testing.contracts import check_component, require
@@ -131,74 +121,3 @@ def check_filter(filter_: Filter, examples: Sequence[ParallelExample] = ()) -> N
     with TemporaryDirectory() as folder, filter_.open("cpu", Path(folder)) as judge_all:
         require(list(judge_all(every)) == verdicts, "what open gives judges otherwise than judge, or not every example")
         require(list(judge_all([])) == [], "what open gives has verdicts on no examples")
-
-
-def check_evaluator(evaluator: Evaluator, examples: Sequence[ParallelExample] = ()) -> None:
-    """It asks for prompts and views, and turns answers of all sorts into scores and rows.
-
-    Without examples it does so too, or says in a ``LangxferError`` what it lacks.
-    """
-    check_component(evaluator, Evaluator)
-    own = list(examples) or parallel_examples()
-    _check_asked(evaluator, own)
-    with suppress(LangxferError):
-        _check_asked(evaluator, [])
-    sampling = evaluator.sampling()
-    fine = isinstance(sampling, Sampling) and sampling.max_new_tokens > 0 and sampling.temperature >= 0
-    require(fine and 0 < sampling.top_p <= 1, f"sampling gives {sampling}")
-
-
-def _check_asked(evaluator: Evaluator, examples: Sequence[ParallelExample]) -> None:
-    prompts = list(evaluator.prompts(examples))
-    require(all(isinstance(prompt, Prompt) for prompt in prompts), "prompts gives something that is no Prompt")
-    require(len({prompt.id for prompt in prompts}) == len(prompts), "two prompts have the same id")
-    require(list(evaluator.prompts(examples)) == prompts, "prompts gives other prompts when it is asked again")
-    for tag in {prompt.language for prompt in prompts}:
-        check_language(tag)
-    answers: tuple[Callable[[str], str], ...] = (
-        str,
-        lambda text: "",
-        lambda text: text[::-1],
-        lambda text: "Yes. " * 9,
-    )
-    for sorts in (answers, answers[1:2]):
-        made = [
-            Generation(prompt, text := sorts[i % len(sorts)](prompt.text), len(text), finished=bool(i % 2))
-            for i, prompt in enumerate(prompts)
-        ]
-        _check_evaluation(evaluator, Evidence(examples, made, _responses(evaluator, examples)))
-
-
-def _responses(evaluator: Evaluator, examples: Sequence[ParallelExample]) -> dict[str, dict[View, ResponseScore]]:
-    views = sorted(evaluator.scored_views())
-    require(
-        all(isinstance(view, View) for view in views),
-        f"scored_views gives {views}; expected some of langxfer.data.View",
-    )
-    if not views:
-        return {}
-
-    def score(example: ParallelExample, view: View) -> ResponseScore:
-        size = len(example.turn(view.response).response.encode())
-        return ResponseScore(-0.7 * size - (5.0 if view.prompt is Side.TARGET else 0.0), size + 1, size)
-
-    return {example.id: {view: score(example, view) for view in views} for example in examples}
-
-
-def _check_evaluation(evaluator: Evaluator, evidence: Evidence) -> None:
-    evaluation = evaluator.evaluate(evidence)
-    require(isinstance(evaluation, Evaluation), f"evaluate gives {type(evaluation).__name__}; expected Evaluation")
-    names = [score.name for score in evaluation.scores]
-    require(len(set(names)) == len(names) and all(names), f"names of scores are empty or occur twice: {names}")
-    for score in evaluation.scores:
-        for label, value in (("value", score.value), ("standard_error", score.standard_error)):
-            require(
-                value is None or math.isfinite(value), f"{score.name}: {label} is {value}; None says that there is none"
-            )
-        require((score.standard_error or 0) >= 0 and score.n >= 0, f"{score.name}: {score}")
-        require(score.signature, f"{score.name} has no signature")
-    try:
-        json.dumps([dict(row) for row in evaluation.rows], allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AssertionError(f"rows are not JSON ({error})") from None
-    require(evaluator.evaluate(evidence) == evaluation, "evaluate gives other scores when it is asked again")

@@ -89,3 +89,16 @@ def test_every_built_in_objective_has_a_page_with_all_its_options() -> None:
         assert f"({name}.md)" in index
         for field, info in cls.model_fields.items():
             assert field == "name" or f"`{info.alias or field}`" in text, f"{name}.md: {info.alias or field}"
+
+
+def test_pages_of_evaluators_have_all_their_options() -> None:
+    folder = ROOT / "docs" / "evaluators"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = [page for page in sorted(folder.glob("*.md")) if page.stem != "README"]
+    assert pages
+    classes = plugins.load().classes("evaluator")
+    for page in pages:
+        assert f"({page.name})" in index
+        text = page.read_text(encoding="utf-8")
+        for field, info in classes[page.stem].model_fields.items():
+            assert field == "name" or f"`{info.alias or field}`" in text, f"{page.name}: {info.alias or field}"

@@ -9,7 +9,18 @@ import pytest
 from tests.house.source import PACKAGE, ROOT, imports, python_files
 
 # What a plugin may use, and built-ins with it.
-PUBLIC = {"components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"}
+PUBLIC = {
+    "components",
+    "data",
+    "errors",
+    "languages",
+    "losses",
+    "logps",
+    "hookspecs",
+    "events",
+    "statistics",
+    "translation",
+}
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
 LAYERS = {
@@ -17,6 +28,7 @@ LAYERS = {
     "events": set(),
     "data": {"errors"},
     "languages": {"errors"},
+    "statistics": set(),
     "logps": {"data"},
     "losses": {"logps"},
     "components": {"data", "errors", "languages"},
