@@ -103,8 +103,10 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
         shown = shown or number.significant in (significant if number.scaled else scaled)
         if not (shown or _decade(number, source, runs)):
             missing.append(number)
-    added = {run for number in there for run in number.runs} - {run for n in numbers_of(source) for run in n.runs}
-    missing = [number for number in missing if not _convertible(number, source, bool(added))]
+    known = numbers_of(source)
+    known_digits, known_runs = {own.digits for own in known}, {run for own in known for run in own.runs}
+    added = any(own.digits not in known_digits and not known_runs.issuperset(own.runs) for own in there)
+    missing = [number for number in missing if not _convertible(number, source, added)]
     if missing and tag in SPOKEN:
         said = SPOKEN[tag](target)
         missing = [number for number in missing if not _is_said(number, source, said)]
