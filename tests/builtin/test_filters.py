@@ -334,9 +334,9 @@ def test_long_texts_take_a_time_that_is_linear_in_their_length() -> None:
     """Nothing quadratic: 40,000 characters, of the sorts that regular expressions stumble over."""
     size = 40_000
     texts = [(piece * size)[:size] for piece in ("word ", "a", "1", "1,", "1만", "`", "{", "<a", "😀", ENGLISH)]
-    start = time.perf_counter()
+    start = time.process_time()
     for kind in register_filters():
         if kind is not Identical:  # it compares one text with the other, and says so
             for text in texts:
                 kind().judge(pair(text, text[::-1], prompts=(text, text)))
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
