@@ -39,6 +39,10 @@ class Open:
     def __init__(self, opened):
         self.opened, self.calls = opened, 0
 
+    @property
+    def running(self):
+        return os.environ.get("RUNNING") if self.calls else None
+
     def translate(self, segments, pair):
         self.calls += 1
         if self.calls == int(os.environ.get("KILL_AT", "0")):
@@ -347,3 +351,12 @@ def test_the_way_back_must_exist(folder: Path) -> None:
     done = translate(folder, *options, stdin=b"The sea is deep.")
     assert done.returncode == 2
     assert b"quality.round_trip: none of 1 texts could be translated back from de to en" in done.stderr
+
+
+def test_it_says_once_how_the_translator_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNING", "letters are turned by hand")
+    (folder / "in.txt").write_text("The ship left.\nNobody saw it.\n")
+    ran = translate(folder, "in.txt", "-o", "out.txt", "--round-trip", "1")
+    assert ran.returncode == 0 and ran.stderr.decode().count("letters are turned by hand") == 1
+    again = translate(folder, "in.txt", "-o", "out.txt", "--round-trip", "1")
+    assert again.returncode == 0 and b"letters are turned" not in again.stderr  # all is in the cache

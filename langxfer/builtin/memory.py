@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from langxfer.components import AnyTranslator, OpenTranslator, Pair, Translation, Translator
 from langxfer.errors import DataError
 from langxfer.translation import SUFFIXES, Unit, base_tag, read_units
+from langxfer.translation.attempts import kept_contract
 
 
 class Memory(Translator):
@@ -94,11 +95,17 @@ class _OpenMemory:
         """As many as keep the fallback busy."""
         return getattr(self._fallback, "at_once", 1)
 
+    @property
+    def running(self) -> str | None:
+        """How the fallback runs, in words; None where it does not say, or nothing has needed it."""
+        return getattr(self._fallback, "running", None)
+
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """Translations in the same order and of the same number; blank segments and outer white space stay.
 
         Raises:
             DataError: a file is broken, or no file has this direction and there is no fallback.
+            PluginError: the fallback did not give one translation for each segment.
         """
         return self._translate(segments, pair, self._fallback.translate if self._fallback else None)
 
@@ -127,7 +134,9 @@ class _OpenMemory:
         results = [self._find(segment, entries) for segment in segments]
         missing = [number for number, result in enumerate(results) if result is None]
         if fallback is not None and missing:
-            translations = fallback([segments[number] for number in missing], pair)
+            asked = [segments[number] for number in missing]
+            name = f"{type(self._fallback).__name__} (fallback of memory)"
+            translations = kept_contract(fallback(asked, pair), asked, name)
             for number, translation in zip(missing, translations, strict=True):
                 results[number] = translation
         return results

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from langxfer.components import AnyTranslator, OpenTranslator, Pair, Translation, Translator
-from langxfer.errors import PluginError, RecipeError
+from langxfer.errors import RecipeError
 from langxfer.languages import check_language
+from langxfer.translation.attempts import kept_contract
 
 Leg = tuple[Literal["first", "second"], Pair]
 
@@ -83,12 +84,18 @@ class _OpenPivot:
         """As many as the one that takes more of them."""
         return max(getattr(opened, "at_once", 1) for opened in self._opened.values())
 
+    @property
+    def running(self) -> str | None:
+        """How both translators run, in words, as far as they say; None where neither does."""
+        said = {leg: getattr(opened, "running", None) for leg, opened in self._opened.items()}
+        return "; ".join(f"{leg}: {words}" for leg, words in said.items() if words) or None
+
     def translate(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """Translations in the same order and of the same number.
 
         Raises:
             RecipeError: one of the translators cannot do its part.
-            PluginError: one of them gave more or fewer translations than it got segments.
+            PluginError: one of them did not give one translation for each segment.
         """
         return self._go(segments, pair, again=False)
 
@@ -113,12 +120,10 @@ class _OpenPivot:
             texts = [(number, item.text) for number, item in enumerate(travelled) if item.text is not None]
             opened = self._opened[leg]
             ask = getattr(opened, "translate_again", opened.translate) if again else opened.translate
-            answers = ask([text for _, text in texts], own) if texts else []
-            if len(answers) != len(texts):
-                raise PluginError(
-                    f"translator.{leg} of pivot gave {len(answers)} translations for {len(texts)} segments. "
-                    "A translator must give one for each, in order, and None where there is none."
-                )
+            if not texts:
+                continue
+            asked = [text for _, text in texts]
+            answers = kept_contract(ask(asked, own), asked, f"{type(opened).__name__} ({leg} of pivot)")
             for (number, _), answer in zip(texts, answers, strict=True):
                 travelled[number] = _further(travelled[number], answer)
         return [_plain(item) for item in travelled]

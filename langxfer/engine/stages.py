@@ -22,6 +22,7 @@ from langxfer.engine.measuring import Measuring
 from langxfer.engine.mismatch import with_mismatched
 from langxfer.engine.objectives import scored_views
 from langxfer.engine.plan import PhaseStages, Plan
+from langxfer.engine.running import SaysHow
 from langxfer.engine.runtime import Runtime, resident_memory
 from langxfer.engine.step import Examples, Step
 from langxfer.engine.store import Artifact
@@ -30,7 +31,7 @@ from langxfer.engine.translation_report import make_report
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Phase, Recipe
-from langxfer.translation.pipeline import Counts, Pipeline, open_pipeline
+from langxfer.translation.pipeline import Counts, open_pipeline
 from langxfer.translation.usage import listed
 
 Facts = dict[str, Any]
@@ -126,7 +127,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
     else:
         pairs = [Pair(data.source_language, tag) for tag in data.target_languages]
         with open_pipeline(translator, device, models.cache_folder(), pairs) as pipeline:
-            told = _says_how(pipeline, work.emit, progress)
+            told = SaysHow(pipeline, work.emit).before(progress)
             built = translate.build_examples(every, data, pipeline, translator.name, told, device)
             tally = translate.write(folder, built, rejected, held_out)
             usage = pipeline.usage
@@ -150,22 +151,6 @@ def make_translate(work: Work, folder: Path) -> Facts:
         pairs_in_all = dropped.total() + tally.parts.total()
         work.emit(Notice(f"{dropped.total()} of {pairs_in_all} pairs were dropped: {_listed(ranked(dropped))}"))
     return {**facts, "dropped": ranked(tally.reasons)}
-
-
-def _says_how(
-    pipeline: Pipeline, emit: Callable[[Event], None], progress: Callable[[int, int], None]
-) -> Callable[[int, int], None]:
-    """``progress``, which also says once how the translator runs (device, precision, threads), as soon as it does."""
-    said = False
-
-    def told(done: int, total: int) -> None:
-        nonlocal said
-        if not said and pipeline.running:
-            said = True
-            emit(Notice(pipeline.running))
-        progress(done, total)
-
-    return told
 
 
 def _retries(counts: Counts) -> Iterator[str]:

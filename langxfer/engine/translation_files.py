@@ -19,6 +19,7 @@ from langxfer.engine import models
 from langxfer.engine.document_files import Layout, layout_of, read_pieces
 from langxfer.engine.pieces import Piece
 from langxfer.engine.quality import Report
+from langxfer.engine.running import SaysHow
 from langxfer.engine.translation_job import Failed, TranslationJob
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.events import Event, Notice, Progress
@@ -82,12 +83,14 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
     device, window = device_of(request.device), STREAM_WINDOW if request.output is None else WINDOW
     with open_pipeline(translator, device, models.cache_folder(), [request.pair], window) as pipeline:
         job = TranslationJob(pipeline, translator.name, request.pair, request.failed, quality)
+        how = SaysHow(pipeline, observe)
         for path in request.inputs:
             with _reading(path) as file, _writing(targets[path]) as write:
                 pieces = read_pieces(file, _name(path), layouts[path], request.pair, request.fields)
-                for content in job.pieces(pieces, _references(request, layouts[path]), _told(observe, _name(path))):
+                told = how.before(_told(observe, _name(path)))
+                for content in job.pieces(pieces, _references(request, layouts[path]), told):
                     write(content)
-        report = job.report(_told(observe, "there and back"))
+        report = job.report(how.before(_told(observe, "there and back")))
         if pipeline.usage:
             observe(Notice(f"translator {translator.name} used {listed(pipeline.usage)}"))
     return report

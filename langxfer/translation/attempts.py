@@ -102,15 +102,29 @@ def checked(answers: Any, asked: Sequence[str], opened: OpenTranslator) -> list[
     Raises:
         PluginError: they are not one text, Translation or None for each segment.
     """
-    answers = list(answers)
-    wrong = [type(answer).__name__ for answer in answers if not isinstance(answer, str | Translation | None)]
-    if wrong or len(answers) != len(asked):
-        found = f"{len(answers)} translations" + (f", among them {wrong[0]}" if wrong else "")
-        raise PluginError(
-            f"the translator {type(opened).__name__} gave {found} for {len(asked)} segments. Expected one text, "
-            "Translation or None for each, in order: this is a fault of the plugin that brings it."
-        )
+    answers = kept_contract(answers, asked, type(opened).__name__)
     return [answer if isinstance(answer, Translation) else Translation(answer) for answer in answers]
+
+
+def kept_contract(answers: Any, asked: Sequence[str], name: str) -> list[str | Translation | None]:
+    """A translator's answers, where they are one for each segment; ``name`` says whose they are.
+
+    Raises:
+        PluginError: they are not one text, Translation or None for each segment.
+    """
+    try:
+        answers = list(answers)
+    except TypeError:
+        found = type(answers).__name__
+    else:
+        wrong = [type(answer).__name__ for answer in answers if not isinstance(answer, str | Translation | None)]
+        if not wrong and len(answers) == len(asked):
+            return answers
+        found = f"{len(answers)} translations" + (f", among them {wrong[0]}" if wrong else "")
+    raise PluginError(
+        f"the translator {name} gave {found} for {len(asked)} segments. Expected one text, "
+        "Translation or None for each, in order: this is a fault of the plugin that brings it."
+    )
 
 
 def _judged(segment: str, answer: Translation, pair: Pair) -> Translation:

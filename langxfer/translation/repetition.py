@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import eq
 
 from langxfer.translation.identification import UNSPACED
 
-LONGEST_PHRASE = 24  # words that may come round together
+PHRASES = range(1, 25)  # words that may come round together
 WORD = re.compile(rf"[{UNSPACED}]|(?:[^\W_{UNSPACED}]|[\u0300-\u036f])+")
 ONE_CHARACTER = re.compile(f"[{UNSPACED}]")
 
@@ -19,20 +19,27 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-def times_in_a_row(words: Sequence[str]) -> int:
-    """How often that phrase comes which comes most often in a row; 1 where none is repeated.
+def times_in_a_row(units: Sequence[str], sizes: Iterable[int] = PHRASES, shortest: int = 1) -> int:
+    """How often that piece comes which comes most often in a row; 1 where none is repeated.
 
-    A phrase has 1 to 24 words, of scripts without spaces 2 to 24 characters: one is not yet a word.
+    One character of a script without spaces is not yet a word, and no piece.
+
+    Args:
+        units: words; or a text, for its characters.
+        sizes: units of a piece, ascending.
+        shortest: units of all rounds together; a shorter run does not count.
     """
     most = 1
-    for size in range(1, min(LONGEST_PHRASE, len(words) // 2) + 1):
-        # A word that equals the one ``size`` before it continues a round, and ``size`` of them in a row make one.
-        same = bytes(map(eq, words, words[size:]))
+    for size in sizes:
+        if size > len(units) // 2:
+            break
+        # A unit that equals the one ``size`` before it continues a round, and ``size`` of them in a row make one.
+        same = bytes(map(eq, units, units[size:]))
         if b"\1" * (size * most) not in same:
             continue
         longest = max(map(len, same.split(b"\0")))
-        start = words[same.index(b"\1" * longest)]
-        if size > 1 or not ONE_CHARACTER.match(start):
+        start = units[same.index(b"\1" * longest)]
+        if longest + size >= shortest and (size > 1 or not ONE_CHARACTER.match(start)):
             most = longest // size + 1
     return most
 
@@ -43,7 +50,9 @@ def unique_share(words: Sequence[str], size: int) -> float:
     return len(set(phrases)) / len(phrases) if phrases else 1.0
 
 
-def compressed_share(text: str) -> float:
-    """Bytes after zlib over bytes before (UTF-8). Above 1 for short texts, which do not compress."""
-    plain = text.encode("utf-8", "surrogatepass")
-    return len(zlib.compress(plain)) / len(plain) if plain else 1.0
+def compressed(text: str) -> float:
+    """Bytes after zlib a character; above 1 for short texts, which do not compress.
+
+    By character and not by byte: scripts of two and three bytes a character deflate better without repeating anything.
+    """
+    return len(zlib.compress(text.encode("utf-8", "surrogatepass"))) / max(len(text), 1)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import first_line
+
+MADE_UP = 8  # rows that a published model has beyond its tokens, at the most
 
 
 class Tokens:
@@ -23,12 +26,13 @@ class Tokens:
         positions: tokens that the model has positions for.
 
     Raises:
-        ArtifactError: the files cannot be read.
+        ArtifactError: the files cannot be read, or do not name all tokens of the model.
     """
 
     def __init__(self, folder: Path):
         from transformers import AutoTokenizer
 
+        from_pieces = _is_put_together(folder)
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self.positions: int = config["max_position_embeddings"]
@@ -38,10 +42,26 @@ class Tokens:
                 f"{folder}: its tokenizer cannot be loaded ({type(error).__name__}: {first_line(error)}). "
                 "Take config.json and the tokenizer files from the model's own checkpoint."
             ) from error
+        if from_pieces:
+            self._check_complete(folder, config)
         self._pieces = getattr(self._tokenizer, "sp_model", None)
         self._indices: dict[str, int] = self._tokenizer.get_vocab()
         added = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
         self._special = added | {*self._tokenizer.all_special_tokens}
+
+    def _check_complete(self, folder: Path, config: dict[str, Any]) -> None:
+        """Rows of the model go by their place, and so do tokens: where some lack, all behind them are others.
+
+        Raises:
+            ArtifactError: the tokenizer has too few tokens.
+        """
+        has, needs = len(self._tokenizer), config.get("vocab_size", 0)
+        if needs - has > MADE_UP:
+            raise ArtifactError(
+                f"{folder}: the tokenizer has {has:,} tokens and the model {needs:,}, so its languages would be taken "
+                "for one another. Add tokenizer.json, or a tokenizer_config.json that lists all language tokens, in "
+                "the order of the model."
+            )
 
     def index(self, token: str, tag: str) -> int:
         """The index of a language's token.
@@ -92,6 +112,25 @@ class Tokens:
 
     def _is_text(self, token: str) -> bool:
         return token in self._indices and token not in self._special
+
+
+def _is_put_together(folder: Path) -> bool:
+    """Whether there is no ``tokenizer.json``, so that transformers makes one of ``sentencepiece.bpe.model``.
+
+    Raises:
+        ArtifactError: that takes the package protobuf, which is not there; transformers would ask for another one.
+    """
+    model = folder / "sentencepiece.bpe.model"
+    if (folder / "tokenizer.json").is_file() or not model.is_file():
+        return False
+    try:
+        import google.protobuf  # noqa: F401
+    except ImportError:
+        raise ArtifactError(
+            f"{model}: reading it takes the package protobuf, and there is no tokenizer.json. Install protobuf, or "
+            "take a checkpoint with tokenizer.json."
+        ) from None
+    return True
 
 
 def _is_unicode(text: str) -> bool:

@@ -6,12 +6,13 @@ import csv
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from langxfer.data import ParallelExample, Turn
+from tests.benchmarks.faulty import FAULTY
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 FLORES = {"en": "eng_Latn", "de": "deu_Latn", "zh": "zho_Hans", "ko": "kor_Hang"} | {
@@ -31,10 +32,14 @@ PROMPT = "?"  # says nothing, so that every verdict is about the response
 
 @dataclass(frozen=True)
 class Texts:
-    """Sentences by language tag, aligned, and to which document each belongs."""
+    """Sentences by language tag, aligned, and to which document each belongs.
+
+    ``faulty`` are places of sentences whose human translation into a language is known to have a fault.
+    """
 
     by_tag: Mapping[str, Sequence[str]]
     documents: Sequence[str]
+    faulty: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def pieces(self, size: int) -> Iterator[range]:
         """Runs of ``size`` sentences of one document, without overlap."""
@@ -55,7 +60,8 @@ def read_flores(folder: Path = DATA / "flores") -> Texts:
                 rows = csv.DictReader(file, delimiter="\t")
                 found[tag] |= {(split, row["index_id"]): row["text"] for row in rows}
     common = [key for key in found["en"] if all(key in own for own in found.values())]
-    return Texts({tag: [own[key] for key in common] for tag, own in found.items()}, [str(key) for key in common])
+    by_tag = {tag: [own[key] for key in common] for tag, own in found.items()}
+    return Texts(by_tag, [str(key) for key in common], FAULTY["flores"])
 
 
 def read_ntrex(folder: Path = DATA / "ntrex") -> Texts:
@@ -63,7 +69,7 @@ def read_ntrex(folder: Path = DATA / "ntrex") -> Texts:
     texts = {tag: _lines(folder / f"newstest2019-{name}.txt") for tag, name in NTREX.items()}
     documents = [line.split("\t")[0] for line in _lines(folder / "DOCUMENT_IDS.tsv")]
     assert {len(own) for own in texts.values()} == {len(documents)}
-    return Texts(texts, documents)
+    return Texts(texts, documents, FAULTY["ntrex"])
 
 
 def _lines(path: Path) -> list[str]:
@@ -78,6 +84,12 @@ def clean(texts: Texts, tag: str) -> list[ParallelExample]:
     """Every sentence with its human translation."""
     pairs = zip(texts.by_tag["en"], texts.by_tag[tag], strict=True)
     return [example(str(i), source, target, tag) for i, (source, target) in enumerate(pairs)]
+
+
+def sound(texts: Texts, tag: str) -> list[ParallelExample]:
+    """The clean pairs without those whose human translation is known to have a fault."""
+    faulty = texts.faulty.get(tag, ())
+    return [one for i, one in enumerate(clean(texts, tag)) if i not in faulty]
 
 
 # ---------------------------------------------------------------- faults

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from tests.benchmarks.filters import DEFAULTS, measured
-from tests.benchmarks.planted import FAULTS, NTREX, Texts, clean, read_flores, read_ntrex
+from tests.benchmarks.filters import DEFAULTS, READERS, first_drop, measured
+from tests.benchmarks.planted import FAULTS, NTREX, Texts, clean, read_flores, read_ntrex, sound
 
 SMALL = Texts(
     {tag: ["1987 came 24,000 people to see him there.", "He was 3.5 metres tall.", "No one knew."] for tag in NTREX},
@@ -21,7 +21,7 @@ def ntrex() -> Texts:
         whole = read_ntrex()
     except FileNotFoundError:
         pytest.skip("NTREX is not in ../shared/data")
-    return Texts({tag: own[:150] for tag, own in whole.by_tag.items()}, whole.documents[:150])
+    return Texts({tag: own[:150] for tag, own in whole.by_tag.items()}, whole.documents[:150], whole.faulty)
 
 
 def planted(kind: str) -> list[str]:
@@ -54,7 +54,7 @@ def test_measured_counts_by_the_first_filter_that_drops() -> None:
 
 @pytest.mark.parametrize("tag", ["de", "zh", "ko"])
 def test_a_cut_reaches_its_goals(ntrex: Texts, tag: str) -> None:
-    assert measured(clean(ntrex, tag), DEFAULTS)["share"] <= 0.02
+    assert measured(sound(ntrex, tag), DEFAULTS)["share"] <= 0.02
     for kind in ("wrong language", "truncated sentence", "looped", "untranslated", "lost number"):
         found = measured(list(FAULTS[kind](ntrex, tag, random.Random(0))), DEFAULTS)
         assert found["share"] >= 0.93, (kind, found)  # of 150 sentences; the whole set is in docs/results.md
@@ -67,3 +67,31 @@ def test_flores_is_read_as_its_quotes_have_it() -> None:
         pytest.skip("FLORES is not in ../shared/data")
     assert {len(own) for own in texts.by_tag.values()} == {1004}
     assert not any(text.startswith('"""') for text in texts.by_tag["en"])
+
+
+def test_pairs_with_a_known_fault_are_not_sound() -> None:
+    texts = Texts(SMALL.by_tag, SMALL.documents, {"yo": {1: "2 is missing"}})
+    assert [one.id for one in sound(texts, "yo")] == ["0", "2"]
+    assert len(sound(texts, "de")) == len(clean(texts, "yo")) == 3
+
+
+@pytest.mark.parametrize("name", ["ntrex", "flores"])
+def test_known_faults_are_dropped(name: str) -> None:
+    try:
+        texts = READERS[name]()
+    except FileNotFoundError:
+        pytest.skip(f"{name} is not in ../shared/data")
+    pairs = clean(texts, "yo")
+    assert len(texts.faulty["yo"]) > 10
+    assert not [i for i in texts.faulty["yo"] if first_drop(pairs[i], DEFAULTS) is None]
+    assert measured(sound(texts, "yo"), DEFAULTS)["share"] <= 0.02
+
+
+def test_yoruba_reaches_its_goals() -> None:
+    try:
+        texts = read_ntrex()
+    except FileNotFoundError:
+        pytest.skip("NTREX is not in ../shared/data")
+    for kind in ("truncated sentence", "lost number"):
+        examples = list(FAULTS[kind](texts, "yo", random.Random(f"0/yo/{kind}")))
+        assert len(examples) > 500 and measured(examples, DEFAULTS)["share"] >= 0.95, kind

@@ -46,6 +46,8 @@ class Extent:
         segments: distinct ones at the least; the documents that have them are taken whole.
         rounds: turns of every contender.
         cached: documents of the run with a full cache.
+        batch_rows: sizes of transformers' batches that are tried.
+        quick: whether this is the quick cut, whose numbers are not for conclusions.
     """
 
     shape: Shape
@@ -53,12 +55,15 @@ class Extent:
     segments: Mapping[str, int]
     rounds: int
     cached: int
+    batch_rows: tuple[int, ...]
+    quick: bool
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Extent:
         if options.quick:
-            return cls(Shape(layers=2), 16, {MANY: 96, FEW: 16}, options.rounds or 1, 500)
-        return cls(Shape(), 32, {MANY: 160, FEW: 24}, options.rounds or 3, 2000)
+            small = Shape(layers=2, width=512, heads=8)
+            return cls(small, 12, {MANY: 64, FEW: 12}, options.rounds or 1, 500, (16,), quick=True)
+        return cls(Shape(), 32, {MANY: 160, FEW: 24}, options.rounds or 3, 2000, (8, 16, 32), quick=False)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,16 +92,19 @@ def run(options: argparse.Namespace, progress: Callable[[str], None]) -> dict[st
     answers = [row["output"] for row in json.loads(options.data.read_text(encoding="utf-8"))]
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
-        model = translation_model.build(work / f"model-{extent.shape.layers}", answers, extent.shape)
+        model = translation_model.build(
+            work / f"model-{extent.shape.layers}-{extent.shape.width}", answers, extent.shape
+        )
+        progress("the model is there")
         cache = work / "cache"
         for compute_type in (INT8, FP32):
             convert(Checkpoint(str(model)), cache, compute_type)
-        progress("the model is there")
+            progress(f"converted to {compute_type}")
         (Path(temporary) / "documents.json").write_text(json.dumps(answers), encoding="utf-8")
         defaults = M2M100()
         job = Job(
             "", temporary, str(model), str(cache), options.threads, extent.length, defaults.beam_size,
-            defaults.max_batch_tokens,
+            defaults.max_batch_tokens, extent.batch_rows,
         )  # fmt: skip
         documents = {name: _documents_with(answers, count) for name, count in extent.segments.items()}
         found, facts = _take_turns(job, documents, extent.rounds, progress)
@@ -150,6 +158,8 @@ def summary(
         "segments": {size: found[ours, size][0]["segments"] for size in (MANY, FEW)},
         "turns": {f"{kind}, {size}": answers for (kind, size), answers in found.items()},
         "contenders": dict(facts),
+        "quick": extent.quick,
+        "rounds": extent.rounds,
         "model": {**vars(extent.shape), "vocabulary": translation_model.VOCABULARY},
         "tokens_per_translation": job.length,
         "beam_size": job.beam_size,
@@ -165,6 +175,7 @@ def table(found: Mapping[str, Any]) -> str:
         " ".join(f"{name} {number}" for name, number in found["versions"].items()) + f", threads: {found['threads']}",
         f"layers {found['model']['layers']}+{found['model']['layers']}, width {found['model']['width']}, beam "
         f"{found['beam_size']}, {found['tokens_per_translation']} tokens a translation",
+        *(["quick cut: a small model and few segments, not for conclusions"] if found["quick"] else []),
         "",
     ]
     lines += [f"  {key:<32}{found[key]:>12,.2f}" for key in islice(found, 5)]

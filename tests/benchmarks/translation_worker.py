@@ -37,6 +37,7 @@ class Job:
         length: tokens of every translation, the language token with it.
         beam_size: hypotheses.
         max_batch_tokens: source tokens of a batch of CTranslate2's.
+        batch_rows: sizes of transformers' batches that are tried; the fastest is taken.
     """
 
     worker: ClassVar[str] = "tests.benchmarks.translation_worker"
@@ -48,6 +49,7 @@ class Job:
     length: int
     beam_size: int
     max_batch_tokens: int
+    batch_rows: Sequence[int]
 
     def dump(self) -> str:
         return json.dumps(asdict(self))
@@ -153,16 +155,14 @@ class CTranslate2:
 class Transformers:
     """``generate``, rows of like length in a batch; float32. The size of a batch is the best of those tried."""
 
-    SIZES = (8, 16, 32)
-
     def __init__(self, job: Job):
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         self._job = job
         self._tokenizer = AutoTokenizer.from_pretrained(job.model, src_lang=PAIR.source)
         self._network = AutoModelForSeq2SeqLM.from_pretrained(job.model).eval()
-        some = segments_of(job.documents(20))[: max(self.SIZES)]
-        seconds = {size: self._generate(some, size, 5)[0] for size in (self.SIZES[0], *self.SIZES)}
+        some = segments_of(job.documents(20))[: max(job.batch_rows)]
+        seconds = {size: self._generate(some, size, 5)[0] for size in (job.batch_rows[0], *job.batch_rows)}
         self._size = min(seconds, key=seconds.__getitem__)
         self._searched = {str(size): value for size, value in seconds.items()}
 

@@ -20,6 +20,7 @@ from langxfer.builtin.filters import (
     Repetition,
     Untranslated,
 )
+from langxfer.builtin.filters.length_ratio import finished, sentence_count
 from langxfer.components import Drop, Filter
 from langxfer.data import ParallelExample, Turn
 from langxfer.testing import check_filter
@@ -101,13 +102,13 @@ def test_short_texts_and_tone_marks_are_let_pass() -> None:
 def test_bounds_of_the_usual_length() -> None:
     source = "x" * 99 + "."  # 100 characters; of one language into itself the usual length is 100
     one = {"factors": {"de": 1.0}}
-    for length, expected in ((55, "truncated response"), (56, None), (304, None), (305, "too long response")):
+    for length, expected in ((45, "truncated response"), (46, None), (304, None), (305, "too long response")):
         assert reason(LengthRatio(**one), source, "y" * (length - 1) + ".") == expected, length
     for length, expected in ((89, "truncated response"), (90, None)):
         assert reason(LengthRatio(**one), source, "y" * length) == expected, length
     assert reason(LengthRatio(**one, unfinished_ratio=0), source, "y" * 89) is None
-    assert reason(LengthRatio(**one, slack=0), source, "y" * 58 + ".") == "truncated response"
-    assert reason(LengthRatio(**one, min_ratio=0.2), source, "y" * 54 + ".") is None
+    assert reason(LengthRatio(**one, slack=0), source, "y" * 48 + ".") == "truncated response"
+    assert reason(LengthRatio(**one, min_ratio=0.2), source, "y" * 44 + ".") is None
     assert reason(LengthRatio(**one, max_ratio=2), source, "y" * 250 + ".") == "too long response"
     assert reason(LengthRatio(factors={"de": 3.0}), source, "y" * 99 + ".") == "truncated response"
 
@@ -119,6 +120,37 @@ def test_a_missing_full_stop_counts_only_where_the_source_has_one() -> None:
     assert reason(LengthRatio(), ENGLISH, most) == "truncated response"
     assert reason(LengthRatio(), ENGLISH, most + ".”") is None
     assert reason(LengthRatio(), f"„{ENGLISH}“", most) == "truncated response"
+
+
+def test_fewer_sentences_or_no_full_stop_to_miss_raise_the_bound() -> None:
+    one = {"factors": {"de": 1.0}}
+    two, heading = "x" * 49 + ". " + "x" * 49 + ".", "x" * 100
+    for length, expected in ((60, "truncated response"), (61, None)):
+        assert reason(LengthRatio(**one), two, "y" * (length - 1) + ".") == expected, length
+        assert reason(LengthRatio(**one), heading, "y" * length) == expected, length
+    assert reason(LengthRatio(**one), two, "y" * 20 + ". " + "y" * 30 + ".") is None
+    assert reason(LengthRatio(**one, doubtful_ratio=0.5), heading, "y" * 50) is None
+    assert reason(LengthRatio(**one, doubtful_ratio=0.9), heading, "y" * 80) == "truncated response"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two? Three!", 3),
+        ("Pi is 3.14 here", 1),
+        ('"Go." He went.', 2),
+        ("一。二！三", 3),
+        ("他说：“好。”她走了。", 2),
+        ("", 1),
+        ("...", 1),
+    ],
+)
+def test_sentences_are_counted_by_their_ends(text: str, sentences: int) -> None:
+    assert sentence_count(text) == sentences
+
+
+def test_marks_on_a_full_stop_and_a_colon() -> None:
+    assert finished("ìrẹ̀lẹ.̀”") and not finished("He wrote:")
 
 
 def test_dense_scripts_are_weighed() -> None:
@@ -302,9 +334,9 @@ def test_long_texts_take_a_time_that_is_linear_in_their_length() -> None:
     """Nothing quadratic: 40,000 characters, of the sorts that regular expressions stumble over."""
     size = 40_000
     texts = [(piece * size)[:size] for piece in ("word ", "a", "1", "1,", "1만", "`", "{", "<a", "😀", ENGLISH)]
-    start = time.perf_counter()
+    start = time.process_time()
     for kind in register_filters():
         if kind is not Identical:  # it compares one text with the other, and says so
             for text in texts:
                 kind().judge(pair(text, text[::-1], prompts=(text, text)))
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30

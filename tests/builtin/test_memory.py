@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 
 from langxfer.builtin.memory import Memory
 from langxfer.components import Pair, Translation
-from langxfer.errors import DataError
+from langxfer.errors import DataError, PluginError
 from langxfer.testing import FakeTranslator, check_translator
 from langxfer.translation import read_units
 
@@ -214,9 +216,6 @@ def test_a_similarity_that_means_nothing_is_refused(similarity):
 def test_a_second_try_asks_the_fallback_with_other_settings(tmp_path):
     class Again(FakeTranslator):
         def open(self, device, cache):
-            from contextlib import nullcontext
-            from types import SimpleNamespace
-
             return nullcontext(
                 SimpleNamespace(
                     translate=lambda segments, pair: ["first" for _ in segments],
@@ -232,6 +231,25 @@ def test_a_second_try_asks_the_fallback_with_other_settings(tmp_path):
             assert opened.usage() == {"equal": 1, "missing": 1} | ({"requests": 2} if fallback else {})
     with memory(tmp_path, "m.tsv", text, fallback=FakeTranslator(missing="y")).open("cpu", Path("unused")) as opened:
         assert opened.translate_again(["Hello", "Bye"], EN_DE) == ["Hallo", None]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], "0 translations for 2 segments"),
+        (["a", "b", "c"], "3 translations for 2 segments"),
+        (["a", 7], "2 translations, among them int for 2 segments"),
+        (None, "NoneType for 2 segments"),
+    ],
+)
+def test_a_fallback_that_breaks_the_contract_is_named(tmp_path, answers, said):
+    class Broken(FakeTranslator):
+        def open(self, device, cache):
+            return nullcontext(SimpleNamespace(translate=lambda segments, pair: answers))
+
+    broken = memory(tmp_path, "m.tsv", "en\tde\nHello\tHallo\n", fallback=Broken())
+    with pytest.raises(PluginError, match=rf"SimpleNamespace \(fallback of memory\) gave {said}\. Expected one text"):
+        translate(broken, ["Bye", "Hello", "Thanks"])
 
 
 def test_contract(tmp_path):

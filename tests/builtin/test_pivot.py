@@ -136,6 +136,26 @@ def test_both_are_kept_busy():
             assert opened.at_once == expected
 
 
+def test_how_both_run_is_passed_on():
+    class Runs(Told):
+        @contextmanager
+        def open(self, device: str, cache: Path) -> Iterator[Any]:
+            opened = _OpenTold({})
+            opened.running = f"on {device}"  # type: ignore[attr-defined]
+            yield opened
+
+    for translator, expected in (
+        (Pivot(first=Told(), second=Told()), None),
+        (Pivot(first=Told(), second=Runs()), "second: on cpu"),
+        (Pivot(first=Runs(), second=Runs()), "first: on cpu; second: on cpu"),
+        (Memory(files=("m.tsv",), fallback=Runs()), "on cpu"),
+        (Memory(files=("m.tsv",), fallback=Told()), None),
+        (Memory(files=("m.tsv",)), None),
+    ):
+        with translator.open("cpu", Path("unused")) as opened:
+            assert opened.running == expected
+
+
 def test_usage_is_added():
     with Pivot(first=Told(), second=Told()).open("cpu", Path("unused")) as opened:
         opened.translate(["x"], DE_SW)
@@ -164,8 +184,11 @@ def test_a_translator_that_loses_segments_is_named():
             opened.translate = lambda segments, pair: []  # type: ignore[method-assign]
             yield opened
 
-    with pytest.raises(PluginError, match=r"translator\.second of pivot gave 0 translations for 1 segments"):
+    said = r"the translator _OpenTold \(second of pivot\) gave 0 translations for 1 segments\. Expected one text"
+    with pytest.raises(PluginError, match=said):
         translate(Pivot(first=Told(), second=Short()), ["x"])
+    with pytest.raises(PluginError, match=r"\(first of pivot\) gave 1 translations, among them int for 1 segments"):
+        translate(Pivot(first=Told(answers=(("x", 7),)), second=Told()), ["x"])
 
 
 def test_the_unit_is_a_document_only_for_two_that_take_documents():

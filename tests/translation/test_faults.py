@@ -85,21 +85,29 @@ def test_compression_is_counted_by_character():
 
 
 @pytest.mark.parametrize(
-    ("pair", "source", "longest", "shortest"),
+    ("pair", "given", "usual", "character", "weight"),
     [
-        (EN_DE, 300, 3 * 300 + 20, 300 / 3 - 20),
-        (EN_ZH, 300, 3 * 90 + 20, 90 / 3 - 20),
-        (ZH_EN, 30, 3 * 100 + 20, 100 / 3 - 20),
-        (Pair("de", "ko"), 100, 3 * 50 + 20, -1),
+        (EN_DE, letters(300, seed=1), 300 * 1.19, "letter", 1.0),
+        (EN_ZH, letters(300, seed=1), 300, "ideograph", 2.9),
+        (ZH_EN, "".join(chr(0x4E00 + n) for n in range(60)), 60 * 2.9, "letter", 1.0),
+        (Pair("de", "ko"), letters(300, seed=1), 300 * 0.88 / 1.19, "syllable", 2.0),
     ],
 )
-def test_length_is_measured_by_what_is_usual(pair, source, longest, shortest):
-    given = letters(source, seed=1)
-    assert judged(letters(int(longest)), given, pair) is None
-    assert judged(letters(int(longest) + 1), given, pair) == "too long"
-    if shortest > 0:
-        assert judged(letters(-int(-shortest // 1)), given, pair) is None
-        assert judged(letters(-int(-shortest // 1) - 1), given, pair) == "too short"
+def test_length_is_measured_by_what_is_usual(pair, given, usual, character, weight):
+    """Usual is what the filter ``length_ratio`` takes for it: characters weigh as much as Latin ones say the same."""
+
+    def made(length: float) -> str:
+        count = int(length / weight)
+        if character == "letter":
+            return letters(count)
+        start = {"ideograph": 0x5000, "syllable": 0xAC00}[character]
+        return "".join(chr(start + 7 * n) for n in range(count))
+
+    longest, shortest = 3 * usual + 20, usual / 3 - 20
+    assert judged(made(longest), given, pair) is None
+    assert judged(made(longest + weight), given, pair) == "too long"
+    assert judged(made(shortest + weight), given, pair) is None
+    assert judged(made(shortest - 0.01), given, pair) == "too short"
 
 
 def test_short_texts_may_grow_and_shrink():

@@ -252,7 +252,7 @@ def test_a_document_that_was_cut_is_tried_in_sentences():
         ("", "empty"),
         (Translation("Etwas", problem="truncated"), "truncated"),
         (Translation(None, problem="too many tokens"), "too many tokens"),
-        ("abcdefghijklmnopqrstuvw" * 2 + "xyz", "too long"),
+        ("abcdefghijklmnopqrstuvw" * 2 + "zyxwvutsrq", "too long"),
         (None, "missing"),
     ],
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from fractions import Fraction
 from types import MappingProxyType
+
+from langxfer.builtin.filters import yoruba
 
 # Digits of any script, with separators of thousands and decimals as in English, German, Swiss, French and Arabic.
 DIGITS = re.compile(r"\d+")
@@ -41,25 +44,15 @@ QUARTERS = frozenset(("15", "30", "45"))  # 19:30 is half past seven, halb acht,
 TIME = re.compile(r"\s?[ap]\.?m\b", re.IGNORECASE)
 DECADE = re.compile(r"['’]?s\b")
 
-# Where numbers are often written in words: such a word may be the number that is missed. Yoruba without tone marks.
-# Not in it: million, which stands beside digits, and the ọgọ́rùn-ún (100) of percentages.
-YORUBA = (
-    r"\w+(?:dinl|lel|leg|len)\w*(?:gun|gbon|oji|ota|orin|orun|ofa|oje|gba|irinwo)\w*|\w*[dl]ogun|\w*ogbon\w*|ogun|ogoji|"
-    r"aa*dota|ogota|aa*dorin|ogorin|aa*dorun|(?<!ninu )(?<!ida )ogo+run\w*|egb(?:erun|eta|erin|efa|ejo|eje|awa|aa)\w*|"
-    r"e*de+gbe\w+|irinwo\w*|oo+du+n(?:run)?\w*|\w*e(?:ta|rin)la+|mokanla+|mejila+"
-)
-CHINESE = r"[〇零一二三四五六七八九十百千万兩两萬]{2,}"
-WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType(
-    {
-        "yo": re.compile(rf"\b(?:{YORUBA})\b"),
-        "zh": re.compile(CHINESE),
-        "zh-Hant": re.compile(CHINESE),
-    }
-)
+# Chinese writes numbers in words too. One of these words may be the number that is missed; which one is not read.
+CHINESE = re.compile(r"[〇零一二三四五六七八九十百千万兩两萬]{2,}")
+WRITTEN_OUT: Mapping[str, re.Pattern[str]] = MappingProxyType({"zh": CHINESE, "zh-Hant": CHINESE})
+# Languages whose number words are read: the values that a text has in words.
+SPOKEN: Mapping[str, Callable[[str], Set[Fraction]]] = MappingProxyType({"yo": yoruba.spoken_values})
+LEAST_SCALED = 1000  # of a value in words that stands for so many thousands or millions
 # The 19th century is el siglo XIX; a single letter is more often a letter.
 ROMAN = re.compile(r"\b(?=[MDCLXVI]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!\w)")
 LETTERS: Mapping[str, int] = MappingProxyType({"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000})
-MARKS = re.compile(r"[\u0300-\u036f]+")
 
 
 @dataclass(frozen=True)
@@ -110,8 +103,13 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
         shown = shown or number.significant in (significant if number.scaled else scaled)
         if not (shown or _decade(number, source, runs)):
             missing.append(number)
-    added = {run for number in there for run in number.runs} - {run for n in numbers_of(source) for run in n.runs}
-    missing = [number for number in missing if not _convertible(number, source, bool(added))]
+    known = numbers_of(source)
+    known_digits, known_runs = {own.digits for own in known}, {run for own in known for run in own.runs}
+    added = any(own.digits not in known_digits and not known_runs.issuperset(own.runs) for own in there)
+    missing = [number for number in missing if not _convertible(number, source, added)]
+    if missing and tag in SPOKEN:
+        said = SPOKEN[tag](target)
+        missing = [number for number in missing if not _is_said(number, source, said)]
     excused = written_out(target, tag) if missing else 0
     # The years and fractions are never written out; of the others, each number word excuses one.
     missing.sort(key=lambda number: not _sayable(number))
@@ -140,10 +138,7 @@ def roman(numeral: str) -> int:
 
 def written_out(text: str, tag: str) -> int:
     """How many words of a text may be numbers, in languages that often write them so; 0 in others."""
-    if tag not in WRITTEN_OUT:
-        return 0
-    bare = MARKS.sub("", unicodedata.normalize("NFD", text)).lower()
-    return len(WRITTEN_OUT[tag].findall(bare))
+    return len(WRITTEN_OUT[tag].findall(text)) if tag in WRITTEN_OUT else 0
 
 
 def _counts(number: Number, source: str, largest_ignored: int) -> bool:
@@ -156,6 +151,15 @@ def _sayable(number: Number) -> bool:
     """Whether a number may be written out: a whole one that is no year."""
     year = len(number.text) == 4 and number.text.isdigit() and not number.text.endswith("00")
     return not year and "." not in number.text
+
+
+def _is_said(number: Number, source: str, said: Set[Fraction]) -> bool:
+    """Whether a number is there in words; of a time of day the minutes, or those that are left of the hour."""
+    if TIME.match(source, number.end) and (len(number.runs) == 2 or source[: number.start].endswith(":")):
+        return not said.isdisjoint((int(number.runs[-1]), 60 - int(number.runs[-1])))
+    if number.scaled:
+        return any(str(int(v)).rstrip("0") == number.significant for v in said if v >= LEAST_SCALED)
+    return len(number.text) <= LONGEST_CHAIN and Fraction(_plain(number.text)) in said
 
 
 def _needed(number: Number, source: str) -> tuple[str, ...]:

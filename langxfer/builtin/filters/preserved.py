@@ -30,8 +30,8 @@ class Preserved(TextFilter):
       ``max_lost_numbers`` of them may be missing; OpusFilter's NonZeroNumeralsFilter grants half (a score of 0.5)
       without knowing any of this.
 
-    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, and in Chinese and
-    Yoruba a number word excuses one number), rounded ones, and measures that were converted.
+    Known false alarms: numbers written out (those up to ``largest_ignored`` are not looked for, in Chinese a number
+    word excuses one number, and in Yoruba number words are read), rounded ones, and measures that were converted.
     Hours and quarters of a time of day, and imperial measures that became other numbers, are let pass.
     """
 

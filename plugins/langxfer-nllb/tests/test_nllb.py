@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from langxfer import Pair, Translation
-from langxfer.errors import RecipeError
+from langxfer.errors import ArtifactError, RecipeError
 from langxfer.languages import LANGUAGES
 from langxfer.plugins import load
 from langxfer.translation import Checkpoint, convert
@@ -34,16 +36,20 @@ def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> dict[tuple[int, float], Path]:
+def tiny_nllb() -> ModuleType:
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        from tiny_nllb import build
+        return importlib.import_module("tiny_nllb")
     finally:
         sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[tuple[int, float], Path]:
     folder = tmp_path_factory.mktemp("models")
     return {
-        key: build(folder / f"{key[0]}_{key[1]}", SENTENCES, key[0], end_bias=key[1]) for key in (*MODELS, NEVER_ENDS)
+        key: tiny_nllb().build(folder / f"{key[0]}_{key[1]}", SENTENCES, key[0], end_bias=key[1])
+        for key in (*MODELS, NEVER_ENDS)
     }
 
 
@@ -139,3 +145,35 @@ def test_a_tokenizer_without_the_language_is_refused_before_the_weights_are_read
     with pytest.raises(RecipeError, match='has no token swh_Latn for "sw"'):
         translations(nllb(model=str(folder), compute_type="float32"), tmp_path / "cache", ["The cat"])
     assert not (tmp_path / "cache").exists()
+
+
+def old_checkpoint(models, folder: Path, languages: int | None = None) -> Path:
+    copy = Path(shutil.copytree(models[MODELS[0]], folder / "old"))
+    return tiny_nllb().with_pieces_alone(copy, SENTENCES, languages)
+
+
+def test_a_checkpoint_with_a_sentencepiece_model_alone_translates_the_same(models, cache, tmp_path, monkeypatch):
+    seen = watch(monkeypatch)
+    expected = translations(nllb(model=str(models[MODELS[0]]), compute_type="float32"), cache, list(SENTENCES))
+    rows = dict(seen)
+    seen.clear()
+    old = nllb(model=str(old_checkpoint(models, tmp_path)), compute_type="float32")
+    assert translations(old, cache, list(SENTENCES)) == expected
+    assert seen == rows
+    assert all(row[0] == "eng_Latn" and row[-1] == "</s>" for row in seen)
+    assert any(translation.text for translation in expected)
+
+
+def test_a_list_of_languages_that_is_too_short_is_refused(models, tmp_path):
+    """Their rows would be those of other languages, and nothing would show it."""
+    folder = old_checkpoint(models, tmp_path, languages=190)
+    with pytest.raises(ArtifactError, match=r"the tokenizer has 312 tokens and the model 324, so its languages would"):
+        translations(nllb(model=str(folder), compute_type="float32"), tmp_path / "cache", ["The cat"])
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_reads_a_sentencepiece_model_is_asked_for_by_name(models, tmp_path, monkeypatch):
+    folder = old_checkpoint(models, tmp_path)
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    with pytest.raises(ArtifactError, match=r"takes the package protobuf, and there is no tokenizer\.json\. Install"):
+        translations(nllb(model=str(folder), compute_type="float32"), tmp_path / "cache", ["The cat"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 
@@ -10,12 +11,13 @@ def build(folder: Path, sentences: tuple[str, ...], seed: int, *, positions: int
     """Save a model with random weights, and a tokenizer trained on ``sentences``, into ``folder``.
 
     ``end_bias`` raises the logit of ``</s>``, so that sentences end by themselves; a low one never ends.
+    The tokenizer is ``tokenizer.json``, as checkpoints of the hub have it; ``with_pieces_alone`` takes it away.
     """
     import torch
     from transformers import M2M100Config, M2M100ForConditionalGeneration
 
     folder.mkdir(parents=True)
-    tokenizer = _tokenizer(sentences)
+    tokenizer = _tokenizer(_trained(sentences))
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
     network = M2M100ForConditionalGeneration(
@@ -32,18 +34,41 @@ def build(folder: Path, sentences: tuple[str, ...], seed: int, *, positions: int
     return folder
 
 
-def _tokenizer(sentences: tuple[str, ...]):
-    """Sentencepiece's pieces and merges in NLLB's own class, as the hub's ``tokenizer.json`` has them."""
+def with_pieces_alone(folder: Path, sentences: tuple[str, ...], languages: int | None = None) -> Path:
+    """Put ``sentencepiece.bpe.model`` in the place of ``tokenizer.json``, as older checkpoints have it.
+
+    ``tokenizer_config.json`` becomes the hub's: it names the tokens of ``languages`` languages (None: of all).
+    """
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    (folder / "tokenizer.json").unlink()
+    (folder / "sentencepiece.bpe.model").write_bytes(_trained(sentences))
+    settings = {
+        "tokenizer_class": "NllbTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+        "pad_token": "<pad>", "additional_special_tokens": [*FAIRSEQ_LANGUAGE_CODES][:languages],
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def _trained(sentences: tuple[str, ...]) -> bytes:
     import sentencepiece
-    from transformers import NllbTokenizer
-    from transformers.tokenization_utils_base import generate_merges
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences), model_writer=model, vocab_size=120, model_type="bpe", minloglevel=2,
         normalization_rule_name="identity",
     )  # fmt: skip
-    trained = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return model.getvalue()
+
+
+def _tokenizer(model: bytes):
+    """Sentencepiece's pieces and merges in NLLB's own class, as the hub's ``tokenizer.json`` has them."""
+    import sentencepiece
+    from transformers import NllbTokenizer
+    from transformers.tokenization_utils_base import generate_merges
+
+    trained = sentencepiece.SentencePieceProcessor(model_proto=model)
     scores = {trained.id_to_piece(index): trained.get_score(index) for index in range(3, trained.get_piece_size())}
     vocabulary = {token: index for index, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *scores])}
     return NllbTokenizer(vocab=vocabulary, merges=generate_merges(vocabulary, scores))
