@@ -52,7 +52,7 @@ def generate(
 
     from langxfer.engine.weights import quiet
 
-    ids = encoder.prompt_ids([prompt.text for prompt in prompts])
+    ids = encoder.ids([encoder.rendered(prompt) for prompt in prompts])
     pad = min(encoder.stop_ids)
     config = GenerationConfig(
         max_new_tokens=sampling.max_new_tokens,
@@ -73,7 +73,7 @@ def generate(
         for row, i in enumerate(group):
             inputs[row, length - len(ids[i]) :] = torch.tensor(ids[i])
             mask[row, length - len(ids[i]) :] = 1
-        noise = [SeededSampling(sampling, [_drawn(prompts[i]) for i in group])] if sampling.temperature > 0 else []
+        noise = [SeededSampling(sampling, [noise_name(prompts[i]) for i in group])] if sampling.temperature > 0 else []
         with torch.no_grad(), autocast(), quiet():
             out = model.generate(
                 inputs.to(device), attention_mask=mask.to(device), generation_config=config, logits_processor=noise
@@ -92,6 +92,6 @@ def _answer(encoder: Encoder, prompt: Prompt, tokens: list[int]) -> Generation:
     )
 
 
-def _drawn(prompt: Prompt) -> str:
-    """What, with the seed, decides the noise of an answer."""
+def noise_name(prompt: Prompt) -> str:
+    """What decides the noise of an answer, together with the seed."""
     return f"{prompt.id}:{prompt.attempt}" if prompt.attempt else prompt.id
