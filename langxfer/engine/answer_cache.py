@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,21 @@ class AnswerCache(SqliteFile):
     def add(self, made: Mapping[str, Any]) -> dict[str, Any]:
         """Keep answers for good, all or none of them. One that is there already stays as it is.
 
+        A number that is not finite is a failure, and is not kept.
+
         Returns:
             What is kept now, so that processes which asked the same at once agree on the answer.
         """
-        rows = [(self._key(request), json.dumps(value, allow_nan=False)) for request, value in made.items()]
+        rows = [(self._key(request), json.dumps(value)) for request, value in made.items() if _finite(value)]
         all_new = self._insert("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows) == len(rows)
-        return dict(made) if all_new else self.find(made)
+        return dict(made) if all_new else {**made, **self.find(made)}
 
     def _key(self, request: str) -> bytes:
         text = request.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(self._model + text, digest_size=KEY_BYTES).digest()
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

@@ -103,7 +103,9 @@ class RunFolder:
         temporary, final = self.path / "model.partial", self.path / "model"
         shutil.rmtree(temporary, ignore_errors=True)
         trained = [o.artifact.path / weights.TRAINED for o in run.outcomes if o.stage.name == "train"]
-        weights.export(run.recipe.model, work.model_folder, trained, run.recipe.compute, work.encoder, temporary)
+        weights.export(
+            run.recipe.model, work.subject.folder, trained, run.recipe.compute, work.subject.encoder, temporary
+        )
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
 

@@ -18,9 +18,9 @@ from langxfer.components import Evaluator
 from langxfer.engine import models, sources
 from langxfer.engine.models import ModelIdentity
 from langxfer.engine.objectives import scored_views
-from langxfer.engine.store import Store, digest
+from langxfer.engine.store import Artifact, Store, digest
 from langxfer.engine.template import NAMED
-from langxfer.recipe import Phase, Recipe
+from langxfer.recipe import Model, Phase, Recipe
 from langxfer.translation import pipeline
 
 RESULTS_VERSION = 1  # raised when the engine itself begins to give other results
@@ -117,14 +117,14 @@ def build(recipe: Recipe) -> Plan:
     translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
     tokens = {
         "tokenizer": model.tokenizer,
-        "template": recipe.model.template and NAMED.get(recipe.model.template),
+        "template": template_of(recipe.model),
         "max_length": data.max_length,
         "too_long": data.too_long,
     }
     encode = Stage("encode", "encode", {"translate": translate.key, **tokens})
     measured = {**recipe.quality.what(), "libraries": libraries("py3langid", "sacrebleu")}
     quality = Stage("quality", "quality", {"translate": translate.key, **measured})
-    base = {"model": model.weights, "dtype": recipe.model.dtype, "libraries": libraries("torch", "transformers")}
+    base = start_of(recipe.model, model)
     phases: list[PhaseStages] = []
     start: dict[str, Any] = dict(base)
     for number, phase in enumerate(recipe.phases):
@@ -135,12 +135,40 @@ def build(recipe: Recipe) -> Plan:
     evaluators = [
         EvaluatorStages(
             evaluator,
-            Stage("evaluate", f"evaluate before: {evaluator.name}", {**base, **seen, "evaluator": evaluator.what()}),
-            Stage("evaluate", f"evaluate after: {evaluator.name}", {**start, **seen, "evaluator": evaluator.what()}),
+            evaluation(f"evaluate before: {evaluator.name}", evaluator, base, seen),
+            evaluation(f"evaluate after: {evaluator.name}", evaluator, start, seen),
         )
         for evaluator in recipe.evaluators
     ]
     return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators))
+
+
+def start_of(model: Model, identity: ModelIdentity) -> dict[str, Any]:
+    """What decides the numbers of a model that nothing was trained on yet."""
+    return {"model": identity.weights, "dtype": model.dtype, "libraries": libraries("torch", "transformers")}
+
+
+def template_of(model: Model) -> str | None:
+    """What a template changes in keys; the tokenizer's own is part of the tokenizer."""
+    return model.template and NAMED.get(model.template)
+
+
+def evaluation(label: str, evaluator: Evaluator, model: Mapping[str, Any], seen: Mapping[str, Any]) -> Stage:
+    """The stage of one evaluator on one model.
+
+    Args:
+        label: for people.
+        evaluator: with its options.
+        model: as ``start_of``, after training with the key of that.
+        seen: tokenizer, template, and what decides the validation examples.
+    """
+    return Stage("evaluate", label, {**model, **seen, "evaluator": evaluator.what()})
+
+
+def answered_by(stage: Stage) -> dict[str, Any]:
+    """Of an evaluation's values, those that decide what the model answers to a request, whoever asks."""
+    kept = ("model", "dtype", "libraries", "tokenizer", "template")
+    return {"engine": RESULTS_VERSION, **{name: stage.what[name] for name in kept}}
 
 
 def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -> PhaseStages:
@@ -185,17 +213,20 @@ def outlook(plan: Plan, store: Store) -> list[Outlook]:
     found: list[Outlook] = []
     missing: dict[str, str] = {}  # key -> label of stages that will be made
     for stage in plan.stages:
-        hit = store.find(stage.name, stage.key, verify=False) is not None
-        reasons = [] if hit else _reasons(stage, store, missing)
+        artifact = store.find(stage.name, stage.key, verify=False)
+        hit = artifact is not None and not artifact.unfinished
+        reasons = [] if hit else _reasons(stage, store, artifact, missing)
         if not hit:
             missing[stage.key] = stage.label
         found.append(Outlook(stage, hit, tuple(reasons)))
     return found
 
 
-def _reasons(stage: Stage, store: Store, missing: Mapping[str, str]) -> list[str]:
+def _reasons(stage: Stage, store: Store, artifact: Artifact | None, missing: Mapping[str, str]) -> list[str]:
     if store.partial(stage.name, stage.key).exists():
         return ["unfinished: goes on where it stopped"]
+    if artifact is not None:
+        return [f"unfinished: {artifact.unfinished}"]
     upstream = [missing[value] for value in stage.what.values() if isinstance(value, str) and value in missing]
     changes = store.nearest(stage.name, stage.what)
     if changes is None:
