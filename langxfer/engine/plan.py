@@ -65,7 +65,12 @@ class EvaluatorStages:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a recipe."""
+    """All stages of a recipe.
+
+    Attributes:
+        seen: what decides evaluations beside evaluator and model: validation examples, tokenizer, template.
+        validation_only: the data are those examples alone; the stages of training are never made of them.
+    """
 
     recipe: Recipe
     model: ModelIdentity
@@ -74,6 +79,8 @@ class Plan:
     quality: Stage
     phases: tuple[PhaseStages, ...]
     evaluators: tuple[EvaluatorStages, ...]
+    seen: Mapping[str, Any]
+    validation_only: bool = False
 
     @property
     def stages(self) -> Iterator[Stage]:
@@ -93,8 +100,8 @@ class Plan:
         return digest([stage.key for stage in self.stages])
 
 
-def build(recipe: Recipe) -> Plan:
-    """The plan of a recipe whose paths are resolved.
+def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
+    """The plan of a recipe whose paths are resolved; with ``validation_only`` nothing is prepared for training.
 
     Raises:
         RecipeError, DataError: the model or the data cannot be found.
@@ -114,7 +121,7 @@ def build(recipe: Recipe) -> Plan:
         },
         "translator": {**recipe.translator.what(), "pipeline": pipeline.what()} if recipe.translator else None,
     }
-    translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
+    translate = Stage("translate", "translate", {**chosen, "limit": 0 if validation_only else data.limit})
     tokens = {
         "tokenizer": model.tokenizer,
         "template": template_of(recipe.model),
@@ -140,7 +147,7 @@ def build(recipe: Recipe) -> Plan:
         )
         for evaluator in recipe.evaluators
     ]
-    return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators))
+    return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators), seen, validation_only)
 
 
 def start_of(model: Model, identity: ModelIdentity) -> dict[str, Any]:

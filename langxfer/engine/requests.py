@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 from langxfer.components import Passage, Prompt, Question, Sampling
 from langxfer.data import View
 from langxfer.engine.budget import tokens_per_micro_batch
-from langxfer.engine.choices import score_passages, score_questions
+from langxfer.engine.choices import score_questions
 from langxfer.engine.encode import Encoded, Encoder
 from langxfer.engine.forward import Scorer
 from langxfer.engine.generate import generate, noise_name
+from langxfer.engine.passages import score_passages
 from langxfer.engine.reference import PART, score_part
 from langxfer.engine.store import canonical
 from langxfer.recipe import Compute
@@ -85,7 +86,8 @@ def of_questions(encoder: Encoder, questions: Iterable[Question], compute: Compu
         items.setdefault(question_text(question), question)
 
     def answer(scorer: Scorer, own: Sequence[Question], progress: Progress) -> list[Any]:
-        found = score_questions(scorer, encoder, own, tokens_per_micro_batch(compute, scorer.model), progress)
+        budget = tokens_per_micro_batch(compute, scorer.model)
+        found = score_questions(scorer, encoder, own, budget, lambda done, total: progress(done))
         return [[list(scores.totals), list(scores.tokens), scores.cut] for scores in found]
 
     return Requests(items, QUESTIONS, sorted, answer)
@@ -101,7 +103,8 @@ def of_passages(encoder: Encoder, passages: Iterable[Passage], compute: Compute)
         return sorted(texts, key=lambda text: (-len(text), text))
 
     def answer(scorer: Scorer, own: Sequence[Passage], progress: Progress) -> list[Any]:
-        found = score_passages(scorer, encoder, own, tokens_per_micro_batch(compute, scorer.model), progress)
+        budget = tokens_per_micro_batch(compute, scorer.model)
+        found = score_passages(scorer, encoder, own, budget, lambda done, total: progress(done))
         return [[score.total, score.tokens, score.bytes] for score in found]
 
     return Requests(items, PASSAGES, ordered, answer)

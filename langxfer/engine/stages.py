@@ -86,6 +86,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
     data, translator = work.recipe.data, work.recipe.translator
     rows, rejected = sources.read(data)
     train_rows, validation_rows = sources.split(rows, data)
+    train_rows = [] if work.plan.validation_only else train_rows
     every, held_out = [*train_rows, *validation_rows], frozenset(row.id for row in validation_rows)
     progress = work.progress(work.plan.translate.label, "segments")
     device = work.runtime.device.type
@@ -106,7 +107,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
             work.emit(Notice(f"translator {translator.name} used {listed(usage)}"))
         for sentence in _retries(pipeline.counts):
             work.emit(Notice(sentence))
-    for part, wanted in (("train", True), ("validation", data.validation)):
+    for part, wanted in (("train", not work.plan.validation_only), ("validation", data.validation)):
         if wanted and not tally.parts[part]:
             name = "training" if part == "train" else part
             raise DataError(
@@ -175,7 +176,7 @@ def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
         facts |= {name: len(kept), f"{name}_cut": cut, f"{name}_tokens": tokens}
     write_jsonl(folder / "dropped.jsonl", lost)
     counts = reasons(item["reason"] for item in lost)
-    if not facts["train"]:
+    if not facts["train"] and not work.plan.validation_only:
         raise DataError(
             f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long."
         )
