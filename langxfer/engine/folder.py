@@ -128,7 +128,7 @@ class RunFolder:
             "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
-            "versions": {**_versions(), "python": platform.python_version()},
+            "versions": {**versions(), "python": platform.python_version()},
             "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": [
@@ -180,7 +180,8 @@ class RunFolder:
             shutil.copyfile(artifact.path / name, self.path / name)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of langxfer and of the libraries that results may depend on."""
     found: dict[str, str] = {}
     for name in LIBRARIES:
         try:
