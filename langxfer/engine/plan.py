@@ -8,7 +8,7 @@ is known before anything has run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -217,9 +217,14 @@ class Outlook:
 
 def outlook(plan: Plan, store: Store) -> list[Outlook]:
     """Hit or miss of every stage, with the reason of each miss."""
+    return outlook_of(plan.stages, store)
+
+
+def outlook_of(stages: Iterable[Stage], store: Store) -> list[Outlook]:
+    """The same of some stages, in the order in which they run."""
     found: list[Outlook] = []
     missing: dict[str, str] = {}  # key -> label of stages that will be made
-    for stage in plan.stages:
+    for stage in stages:
         artifact = store.find(stage.name, stage.key, verify=False)
         hit = artifact is not None and not artifact.unfinished
         reasons = [] if hit else _reasons(stage, store, artifact, missing)
