@@ -126,7 +126,7 @@ def load_evaluating(
         RecipeError: with everything that is wrong.
     """
     recipe: Recipe | None = None
-    if what in catalog.recipes or Path(what).suffix in (".yaml", ".yml") or Path(what).exists():
+    if what in catalog.recipes or Path(what).suffix in (".yaml", ".yml") or Path(what).is_file():
         recipe = load_recipe(what, catalog, overrides, model).recipe
         if not recipe.evaluators:
             raise RecipeError(f"{what}: evaluators is empty, so nothing is measured. List some, or name them instead.")
