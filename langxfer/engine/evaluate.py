@@ -119,7 +119,15 @@ class Evaluations:
                 answers.answer(prompts_by_sampling(more, encoder, compute))
                 asked = [replace(own, prompts=(*own.prompts, *new)) for own, new in zip(asked, again, strict=True)]
             for task, own in zip(tasks, asked, strict=True):
-                self._evidence[task.stage.key] = own.evidence(examples, encoded, encoder, answers)
+                evidence = own.evidence(examples, encoded, encoder, answers)
+                self._evidence[task.stage.key] = evidence
+                self._say_unread(task, evidence.generations)
+
+    def _say_unread(self, task: Task, generations: Sequence[Generation]) -> None:
+        unread = sum(not answer.tokens and not answer.finished for answer in generations)
+        if unread:
+            said = f"{unread} of {len(generations)} prompts are longer than the model can read; they have no answer"
+            self._subject.emit(Notice(f"{task.stage.label}: {said}"))
 
     def _from_main(self, value: Callable[[], T]) -> T:
         """The main process's value: evaluators are asked there alone, so that all processes know the same."""
