@@ -151,7 +151,7 @@ MISTAKES = [
     (["tiny", "language_fidelty"], 2, 'Did you mean "language_fidelity"?'),
     (["tiny", "absent.yaml"], 2, "absent.yaml is neither a file"),
     (["tiny", "none.yaml"], 2, "none.yaml: evaluators is empty"),
-    (["tiny", ""], 2, "evaluators is a list; expected at least 1 item(s)"),
+    (["tiny", ""], 2, "evaluators is an empty list; expected at least 1 item(s)"),
     (["absent/", "language_fidelity"], 2, "model.source absent/: no such folder"),
     (["tiny", "held_out"], 2, "held_out: needs validation examples"),
     (["tiny", "language_fidelity"], 2, "there are no prompts"),
@@ -176,9 +176,7 @@ def test_a_damaged_run_folder_is_a_sentence(evaluate, tmp_path):
     assert code == 1 and "the run's recipe cannot be read" in said
 
 
-def process(
-    tiny: Path, home: Path, where: Path, *launcher: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def process(tiny: Path, where: Path, *launcher: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The verb on 16 prompts, two at a time, in processes of their own."""
     (where / "spy.py").write_text(SPY)
     (where / "prompts.jsonl").write_text(
