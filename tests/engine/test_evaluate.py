@@ -36,7 +36,7 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.store import Store
 from langxfer.engine.subject import Subject
 from langxfer.errors import PluginError, RecipeError
-from langxfer.events import Event, Notice
+from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Compute, Model
 from langxfer.testing import parallel_examples
 
@@ -86,6 +86,7 @@ class Asker(Evaluator):
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         seen[self.label] = evidence
+        evidence.progress(1, 2)
         alive = [own() is not None for own in networks]
         return Evaluation([Score("asker", float(any(alive)), None, 1, "x")], [{"id": "x"}], self.unfinished)
 
@@ -261,6 +262,22 @@ def test_an_unfinished_evaluation_is_kept_said_and_done_again(bench):
     assert again.outcomes[0].made and len(bench.read) == passes
     key = outcome.stage.key
     assert store.find("evaluate", key) is not None and not store.partial("evaluate", key).exists()
+
+
+def test_progress_is_told_of_requests_and_of_the_evaluators_own_work(bench):
+    bench.run(Asker(texts=TEXTS, contexts=("What?", "Who?"), read=("Once.",)), per_batch=4)
+    told = [event for event in bench.events if isinstance(event, Progress)]
+    assert told.pop() == Progress("evaluate: asker", 1, 2, "items")
+    assert {(event.stage, event.total, event.unit) for event in told} == {("answers", 9, "requests")}
+    done = [event.done for event in told]
+    assert done == sorted(done) and done[-1] == 9 and 7 in done
+
+
+def test_prompts_that_the_model_cannot_read_are_said(bench):
+    bench.run(Asker(texts=("Hi?", "x" * 600)))
+    (said,) = (event.message for event in bench.events if isinstance(event, Notice))
+    assert said.startswith("evaluate: asker: 1 of 2 prompts are longer than the model can read")
+    assert seen["a"].generations[1].text == ""
 
 
 def test_an_attempt_that_was_made_already_is_a_fault_of_the_evaluator(bench):
