@@ -86,7 +86,8 @@ def test_head_equals_autograd(kind: str, trained: bool, dtype: torch.dtype, tile
 def test_gradcheck(tile: tuple[int, int]) -> None:
     model = Bare(**HEADS["all"]).double().requires_grad_(False)
     hidden, targets, _ = inputs(torch.float64)
-    assert torch.autograd.gradcheck(lambda given: Head(model)(given, targets), (hidden,))
+    few = hidden[:3].detach().requires_grad_()  # each number of it takes two passes over every tile
+    assert torch.autograd.gradcheck(lambda given: Head(model)(given, targets[:3]), (few,))
 
 
 def test_far_logits_stay_finite(tile: tuple[int, int]) -> None:
