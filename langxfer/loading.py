@@ -153,10 +153,9 @@ def _limited(evaluator: Evaluator, limit: int) -> Evaluator:
 
 
 def _instead(model: Any, other: Mapping[str, Any]) -> dict[str, Any]:
-    """The other model with what the recipe says beside where its own comes from, unless that is said too."""
+    """The other model, with the recipe's template and precision unless it has its own. Trust is not passed on."""
     own = model if isinstance(model, dict) else {}
-    kept = {name: value for name, value in own.items() if name not in ("source", "revision", "sha256")}
-    return {**kept, **other}
+    return {**{name: own[name] for name in ("template", "dtype") if name in own}, **other}
 
 
 def schema(catalog: Catalog) -> dict[str, Any]:

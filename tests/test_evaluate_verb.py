@@ -137,7 +137,11 @@ def test_a_run_without_its_artifacts_is_its_exported_model(evaluate, run, tmp_pa
 
 
 def test_a_model_with_a_recipes_data_has_no_training_data_translated(evaluate, run, tiny, tmp_path):
-    found = evaluate(tiny, "tiny.yaml", "--runs", tmp_path, "--set", "held_out.margins=false")
+    recipe = (run.parent.parent / "tiny.yaml").read_text().replace("model: {", "model: {trust_remote_code: true, ")
+    (run.parent.parent / "trusting.yaml").write_text(recipe)
+    found = evaluate(tiny, "trusting.yaml", "--runs", tmp_path, "--set", "held_out.margins=false")
+    measured = json.loads((Path(found["evaluation"]) / "manifest.json").read_text())["model"]
+    assert not measured["trust_remote_code"]  # it was given to another model
     assert [stage["stage"] for stage in found["stages"]][:2] == ["translate", "encode"]
     (manifest,) = (json.loads(path.read_text()) for path in tmp_path.glob("artifacts/translate/*/manifest.json"))
     assert (manifest["facts"]["train"], manifest["facts"]["validation"]) == (0, 4)
