@@ -7,7 +7,7 @@ up in the catalog.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import ValidationError
 
+from langxfer.components import Evaluator
 from langxfer.errors import RecipeError
 from langxfer.narrowing import narrowed, opened, takes_component
 from langxfer.plugins import Catalog
 from langxfer.problems import describe, near
-from langxfer.recipe import Recipe, Translating
+from langxfer.recipe import Evaluating, Recipe, Translating
 from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, filled, found
 
-__all__ = ["LoadedRecipe", "filled", "load_recipe", "load_translating", "narrowed", "schema"]
+__all__ = ["LoadedRecipe", "filled", "load_evaluating", "load_recipe", "load_translating", "narrowed", "schema"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,17 @@ class LoadedRecipe:
     path: Path
 
 
-def load_recipe(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(
+    path_or_name: str, catalog: Catalog, overrides: Sequence[str] = (), model: Mapping[str, Any] | None = None
+) -> LoadedRecipe:
     """Read a recipe from a file, or an installed one by its name.
 
     Args:
         path_or_name: a file where there is one, else the name of a registered recipe.
         catalog: the words that the recipe may use.
-        overrides: ``path=value`` as given to ``--set``, applied in their order.
+        overrides: ``path=value`` as given to ``--set``, applied in their order. A path may begin with an evaluator's
+            name: ``held_out.margins=false``.
+        model: options that take the place of the recipe's, before the overrides.
 
     Raises:
         RecipeError: with everything that is wrong, each with file and line.
@@ -56,6 +61,8 @@ def load_recipe(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = 
         raise RecipeError(
             f"{read.place(())}  The recipe is {what}; expected a mapping with title, model, data, phases."
         )
+    if model is not None:
+        read.values["model"] = _instead(read.values.get("model"), model)
     problems = [*_override(read, overrides, catalog), *read.problems]
     missing, wrong = _requirements(read)
     problems += wrong
@@ -103,6 +110,54 @@ def load_translating(translator: str, catalog: Catalog, overrides: Sequence[str]
     return found.model_copy(update={"translator": found.translator.resolve(folder.resolve())})
 
 
+def load_evaluating(
+    what: str, model: Mapping[str, Any], catalog: Catalog, overrides: Sequence[str] = (), limit: int | None = None
+) -> tuple[Evaluating, Recipe | None]:
+    """What to measure of a model, and the recipe that it is from, if any.
+
+    Args:
+        what: a recipe's file or name, or names of evaluators with commas between them.
+        model: the options ``source``, …; they take the place of those in the recipe.
+        catalog: the words that may be used.
+        overrides: ``path=value`` as given to ``--set``: of the recipe, or of model, evaluators and compute.
+        limit: the option of that name of all evaluators; None leaves it as it is.
+
+    Raises:
+        RecipeError: with everything that is wrong.
+    """
+    recipe: Recipe | None = None
+    if what in catalog.recipes or Path(what).suffix in (".yaml", ".yml") or Path(what).is_file():
+        recipe = load_recipe(what, catalog, overrides, model).recipe
+        if not recipe.evaluators:
+            raise RecipeError(f"{what}: evaluators is empty, so nothing is measured. List some, or name them instead.")
+        found = Evaluating(model=recipe.model, evaluators=recipe.evaluators, compute=recipe.compute)
+    else:
+        names = [name.strip() for name in what.split(",") if name.strip()]
+        read = RecipeText(what, {"model": dict(model), "evaluators": names}, {(): what or "EVALUATORS"})
+        problems = [*_override(read, overrides, catalog), *read.problems]
+        try:
+            found = opened(narrowed(catalog, Evaluating).model_validate(read.values)).resolved(Path.cwd())
+        except ValidationError as error:
+            problems += describe(error, read, catalog, section=Evaluating)
+        if problems:
+            raise RecipeError(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems))
+    if limit is not None:
+        found = found.model_copy(update={"evaluators": tuple(_limited(own, limit) for own in found.evaluators)})
+    return found, recipe and recipe.model_copy(update={"evaluators": found.evaluators})
+
+
+def _limited(evaluator: Evaluator, limit: int) -> Evaluator:
+    if "limit" not in type(evaluator).model_fields:
+        raise RecipeError(f'--limit: evaluator "{evaluator.name}" has no option of this name. Leave out one of them.')
+    return evaluator.model_copy(update={"limit": limit})
+
+
+def _instead(model: Any, other: Mapping[str, Any]) -> dict[str, Any]:
+    """The other model, with the recipe's template and precision unless it has its own. Trust is not passed on."""
+    own = model if isinstance(model, dict) else {}
+    return {**{name: own[name] for name in ("template", "dtype") if name in own}, **other}
+
+
 def schema(catalog: Catalog) -> dict[str, Any]:
     """JSON schema of recipes, with the options of everything that is installed."""
     described = narrowed(catalog).model_json_schema()
@@ -136,10 +191,26 @@ def _override(read: RecipeText, overrides: Sequence[str], catalog: Catalog) -> l
     problems = []
     for override in overrides:
         try:
-            read.set(override, lambda path: takes_component(path, read.values, catalog))
+            read.set(_by_name(override, read.values), lambda path: takes_component(path, read.values, catalog))
         except Unsettable as error:
             problems.append((f"--set {override.partition('=')[0].strip()}", str(error)))
     return problems
+
+
+def _by_name(override: str, values: Any) -> str:
+    """An evaluator may be called by its name: ``held_out.margins=false`` is ``evaluators[1].margins=false``.
+
+    Raises:
+        Unsettable: two evaluators have it.
+    """
+    name, dot, rest = override.strip().partition(".")
+    listed = values.get("evaluators") if isinstance(values, dict) else None
+    if not dot or not isinstance(listed, list) or name in Recipe.model_fields:
+        return override
+    places = [i for i, own in enumerate(listed) if name == (own.get("name") if isinstance(own, dict) else own)]
+    if len(places) > 1:
+        raise Unsettable(f"there are {len(places)} evaluators of this name. Write evaluators[{places[0]}].{rest}.")
+    return f"evaluators[{places[0]}].{rest}" if places else override
 
 
 def _requirements(read: RecipeText) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

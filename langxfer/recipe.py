@@ -289,3 +289,15 @@ class Translating(Section):
 
     translator: AnyTranslator
     quality: Quality = Field(default_factory=Quality, description="What is measured of the translation.")
+
+
+class Evaluating(Section):
+    """What ``langxfer evaluate`` takes of a recipe; without one, evaluators with their options."""
+
+    model: Model
+    evaluators: tuple[AnyEvaluator, ...] = Field(min_length=1, description="What is measured.")
+    compute: Compute = Field(default_factory=Compute)
+
+    def resolved(self, folder: Path) -> Evaluating:
+        """With relative paths of evaluators taken from ``folder``."""
+        return self.model_copy(update={"evaluators": tuple(own.resolve(folder) for own in self.evaluators)})

@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from langxfer import loading, plugins
+from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
@@ -164,6 +165,7 @@ def preview(
 
 
 app.command()(translate)
+app.command()(evaluate)
 
 
 @app.command()

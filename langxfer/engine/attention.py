@@ -8,7 +8,7 @@ the CPU), ``langxfer_dense`` (scaled dot product with a mask over the whole axis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, wraps
 from itertools import pairwise
@@ -29,6 +29,7 @@ class CannotPack(Exception):
     """A model's attention cannot work on packed rows; the text says why and what to do."""
 
 
+Sequenced = tuple[int, int, tuple[slice, ...]]  # begin and end of a causal sequence, and what it sees before it
 UNTOLD = "it does not hand its attention what it is given. Set compute.layout: padded"
 
 
@@ -224,8 +225,13 @@ def pieces_of(bounds: Sequence[int], chunk: int) -> list[tuple[slice, list[slice
     """
     start, prompt, *ends = bounds
     first = ends[0] if ends else prompt
-    sequences = [(start, first, [])]
-    sequences += [(begin, end, [slice(start, prompt)]) for begin, end in pairwise(ends)]
+    sequences: list[Sequenced] = [(start, first, ())]
+    sequences += [(begin, end, (slice(start, prompt),)) for begin, end in pairwise(ends)]
+    return chunked(sequences, chunk)
+
+
+def chunked(sequences: Iterable[Sequenced], chunk: int) -> list[tuple[slice, list[slice]]]:
+    """Queries of causal sequences in chunks, each with the pieces of keys that it sees."""
     found: list[tuple[slice, list[slice]]] = []
     for begin, end, before in sequences:
         for at in range(begin, end, chunk):

@@ -19,6 +19,7 @@ from langxfer.engine.template import Template, load_template
 from langxfer.errors import RecipeError
 
 if TYPE_CHECKING:
+    from langxfer.components import Prompt
     from langxfer.recipe import Model
 
 CHUNK = 256  # examples tokenised at a time
@@ -92,6 +93,14 @@ class Encoder:
     def prompt_ids(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of prompts as the model is asked them."""
         return self.ids([self.template.prompt(prompt) for prompt in prompts])
+
+    def rendered(self, prompt: Prompt) -> str:
+        """An evaluator's prompt as the model reads it.
+
+        Raises:
+            RecipeError: it has a system turn, and the template takes none.
+        """
+        return self.template.prompt(prompt.text, prompt.system)
 
     def _control_token(self, text: str) -> str | None:
         """A control token that stands in the data as text: it would end a turn, or begin one."""

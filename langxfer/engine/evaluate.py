@@ -1,68 +1,145 @@
-"""Runs what evaluators ask for on one model: answers to prompts, scores of validation responses."""
+"""Evaluates one model by several evaluators. What all of them ask for is answered at once, by one loaded model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from langxfer.components import Evaluation, Evaluator, Evidence, Generation, ResponseScore
-from langxfer.data import ParallelExample, View, write_jsonl
-from langxfer.engine.budget import tokens_per_micro_batch
+from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt
+from langxfer.data import ParallelExample, read_examples, write_jsonl
+from langxfer.engine import encode
+from langxfer.engine.answer_cache import FILE
+from langxfer.engine.answers import Answers
+from langxfer.engine.asked import Asked, all_requests, asked_again, prompts_by_sampling
 from langxfer.engine.encode import Encoded, Encoder
-from langxfer.engine.forward import Scorer
-from langxfer.engine.generate import generate
-from langxfer.engine.reference import score_part
-from langxfer.engine.runtime import Runtime
-from langxfer.recipe import Compute
+from langxfer.engine.making import Facts, Maker
+from langxfer.engine.plan import Stage, answered_by
+from langxfer.engine.subject import Subject
+from langxfer.events import Notice, Progress
 
+T = TypeVar("T")
 SCORES, ROWS, GENERATIONS = "scores.jsonl", "rows.jsonl", "generations.jsonl"
+VERDICTS = "verdicts"  # folder beside the artifacts, with a folder for each evaluator
 
 
-def gather_evidence(
-    evaluator: Evaluator,
-    scorer: Scorer,
-    encoder: Encoder,
-    examples: Sequence[ParallelExample],
-    encoded: Sequence[Encoded],
-    compute: Compute,
-    runtime: Runtime,
-    progress: Callable[[int, int], None],
-) -> Evidence:
-    """Everything the evaluator asked for; prompts and examples are shared among the processes, merged in order.
+@dataclass(frozen=True)
+class Task:
+    """An evaluator, and the stage that is its evaluation of the model."""
 
-    Examples that could not be encoded (too long) are not scored.
+    evaluator: Evaluator
+    stage: Stage
+
+
+@dataclass
+class Validation:
+    """The validation examples, read when they are first needed.
+
+    Attributes:
+        translated: folder of the examples; None where there are none.
+        encoded: folder of their tokens.
     """
-    prompts = list(evaluator.prompts(examples))
-    views = sorted(evaluator.scored_views())
-    total = len(prompts) + (len(encoded) if views else 0)
-    own = prompts[runtime.rank :: runtime.world]
-    answers: list[Generation] = []
-    if own:
-        per_batch, autocast = compute.prompts_per_batch, scorer.autocast
-        answers = generate(
-            scorer.model, encoder, own, evaluator.sampling(), per_batch, autocast, lambda done: progress(done, total)
-        )
-    by_id = {answer.prompt.id: answer for answer in runtime.gather(answers)}
-    responses: dict[str, dict[View, ResponseScore]] = {}
-    if views:
-        share = list(encoded[runtime.rank :: runtime.world])
-        found = score_part(scorer, share, views, tokens_per_micro_batch(compute, scorer.model))
-        scored = [
-            (
-                e.id,
-                view,
-                ResponseScore(found[view][i].double().sum().item(), len(found[view][i]), e.bytes[view.response]),
+
+    translated: Path | None = None
+    encoded: Path | None = None
+
+    @cached_property
+    def examples(self) -> list[ParallelExample]:
+        return read_examples(self.translated / "validation.jsonl") if self.translated else []
+
+    @cached_property
+    def tokens(self) -> list[Encoded]:
+        """Of those that are not too long."""
+        return encode.load(self.encoded / "validation.safetensors") if self.encoded else []
+
+
+class Evaluations:
+    """The evaluations of one model.
+
+    Args:
+        maker: finds or makes their artifacts.
+        subject: the model.
+        trained: weights that were trained on it.
+        validation: the examples that evaluators may use.
+        label: of the work that they share, for people.
+    """
+
+    def __init__(self, maker: Maker, subject: Subject, trained: Sequence[Path], validation: Validation, label: str):
+        self._maker, self._subject, self._trained = maker, subject, trained
+        self._validation, self._label = validation, label
+        self._evidence: dict[str, Evidence] = {}  # by key of the stages that have not used it yet
+
+    def all(self, tasks: Sequence[Task]) -> None:
+        """Find or make all of them, in order."""
+        for task in tasks:
+            self._maker.perform(task.stage, lambda folder, own=task: self._make(folder, own, tasks))
+
+    def _make(self, folder: Path, task: Task, tasks: Sequence[Task]) -> Facts:
+        """Scores, rows and generations of one evaluator. The main process makes them, and the model is gone by then."""
+        if task.stage.key not in self._evidence:
+            missing = self._from_main(lambda: [self._maker.finished(other.stage) is None for other in tasks])
+            self._gather([other for other, own in zip(tasks, missing, strict=True) if own])
+        evidence = self._evidence.pop(task.stage.key)
+        if not self._subject.runtime.main:
+            return {}
+        evaluation = task.evaluator.evaluate(self._equipped(evidence, task))
+        write(folder, evaluation, evidence)
+        facts: Facts = {"scores": len(evaluation.scores)}
+        if evaluation.unfinished is not None:
+            facts["unfinished"] = evaluation.unfinished
+            self._subject.emit(
+                Notice(f"{task.stage.label} is unfinished: {evaluation.unfinished}. The next run tries the rest again.")
             )
-            for i, e in enumerate(share)
-            for view in views
-        ]
-        for name, view, score in runtime.gather(scored):
-            responses.setdefault(name, {})[view] = score
-        progress(total, total)
-    known = {e.id for e in encoded}
-    return Evidence([e for e in examples if e.id in known], [by_id[prompt.id] for prompt in prompts], responses)
+        return facts
+
+    def _equipped(self, evidence: Evidence, task: Task) -> Evidence:
+        """Evidence with what the evaluator may use for its own work."""
+        emit, label = self._subject.emit, task.stage.label
+        return replace(
+            evidence,
+            device=self._subject.runtime.device.type,
+            cache=self._maker.store.root / VERDICTS / task.evaluator.name,
+            progress=lambda done, total: emit(Progress(label, done, total, "items")),
+        )
+
+    def _gather(self, tasks: Sequence[Task]) -> None:
+        """Answer what the evaluators ask for, round after round; then free the model."""
+        subject, examples, encoded = self._subject, self._validation.examples, self._validation.tokens
+        encoder, compute = subject.encoder, subject.compute
+        asked: list[Asked] = self._from_main(lambda: [Asked.by(task.evaluator, examples) for task in tasks])
+        check = encoded[0] if encoded else None
+        tell = lambda done, total: subject.emit(Progress(self._label, done, total, "requests"))  # noqa: E731
+        file, identity = self._maker.store.root / FILE, answered_by(tasks[0].stage)
+        with Answers(subject, self._trained, file, identity, check, tell) as answers:
+            answers.answer(all_requests(asked, encoded, encoder, compute))
+            while any(again := self._from_main(partial(_again, tasks, asked, encoder, answers))):
+                more = [(own.sampling, prompts) for own, prompts in zip(asked, again, strict=True)]
+                answers.answer(prompts_by_sampling(more, encoder, compute))
+                asked = [replace(own, prompts=(*own.prompts, *new)) for own, new in zip(asked, again, strict=True)]
+            for task, own in zip(tasks, asked, strict=True):
+                evidence = own.evidence(examples, encoded, encoder, answers)
+                self._evidence[task.stage.key] = evidence
+                self._say_unread(task, evidence.generations)
+
+    def _say_unread(self, task: Task, generations: Sequence[Generation]) -> None:
+        unread = sum(not answer.tokens and not answer.finished for answer in generations)
+        if unread:
+            said = f"{unread} of {len(generations)} prompts are longer than the model can read; they have no answer"
+            self._subject.emit(Notice(f"{task.stage.label}: {said}"))
+
+    def _from_main(self, value: Callable[[], T]) -> T:
+        """The main process's value: evaluators are asked there alone, so that all processes know the same."""
+        runtime = self._subject.runtime
+        return runtime.decide(value() if runtime.main else None)  # type: ignore[return-value]
+
+
+def _again(tasks: Sequence[Task], asked: Sequence[Asked], encoder: Encoder, answers: Answers) -> list[list[Prompt]]:
+    """What each evaluator asks once more."""
+    return [
+        asked_again(task.evaluator, own.generations(encoder, answers)) for task, own in zip(tasks, asked, strict=True)
+    ]
 
 
 def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:
@@ -79,6 +156,8 @@ def _generation_row(answer: Generation) -> dict[str, Any]:
         "id": prompt.id,
         "language": prompt.language,
         "prompt": prompt.text,
+        **({"system": prompt.system} if prompt.system is not None else {}),
+        "attempt": prompt.attempt,
         "answer": answer.text,
         "tokens": answer.tokens,
         "finished": answer.finished,

@@ -103,7 +103,9 @@ class RunFolder:
         temporary, final = self.path / "model.partial", self.path / "model"
         shutil.rmtree(temporary, ignore_errors=True)
         trained = [o.artifact.path / weights.TRAINED for o in run.outcomes if o.stage.name == "train"]
-        weights.export(run.recipe.model, work.model_folder, trained, run.recipe.compute, work.encoder, temporary)
+        weights.export(
+            run.recipe.model, work.subject.folder, trained, run.recipe.compute, work.subject.encoder, temporary
+        )
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
 
@@ -126,7 +128,7 @@ class RunFolder:
             "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
-            "versions": {**_versions(), "python": platform.python_version()},
+            "versions": {**versions(), "python": platform.python_version()},
             "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": [
@@ -178,7 +180,8 @@ class RunFolder:
             shutil.copyfile(artifact.path / name, self.path / name)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of langxfer and of the libraries that results may depend on."""
     found: dict[str, str] = {}
     for name in LIBRARIES:
         try:

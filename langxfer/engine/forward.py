@@ -86,17 +86,26 @@ class Scorer:
 
         float32; float64 for a model in float64. A branch without tokens gives an empty tensor.
         """
-        name = self.model.config._attn_implementation
-        inputs = collate(rows, self.layout, self.device, packing.FLEX_BLOCK if name == packing.FLEX else 1)
-        extras: dict[str, Any] = {}
-        if inputs.rows is not None:
-            extras = {"position_ids": inputs.positions, **self._told(name, inputs.rows)}
+        inputs = collate(rows, self.layout, self.device, self.multiple)
         with self.autocast():
-            body = self.model.base_model(input_ids=inputs.ids, use_cache=False, **extras)
-            scores = self.head(body.last_hidden_state.flatten(0, 1)[inputs.scored_from], inputs.targets)
+            hidden = self.hidden(inputs.ids, inputs.positions, inputs.rows)
+            scores = self.head(hidden[inputs.scored_from], inputs.targets)
         return list(scores.split([len(branch.ids) for row in rows for branch in row.branches]))
 
-    def _told(self, name: str, rows: packing.Rows) -> dict[str, Any]:
+    @property
+    def multiple(self) -> int:
+        """What the length of a packed axis is a multiple of."""
+        return packing.FLEX_BLOCK if self.model.config._attn_implementation == packing.FLEX else 1
+
+    def hidden(self, ids: Tensor, positions: Tensor | None, rows: packing.Rows | None) -> Tensor:
+        """Last hidden states ``[R * L, H]`` of ids ``[R, L]``: rows below each other, or packed ones where told so."""
+        extras: dict[str, Any] = {}
+        if rows is not None:
+            extras = {"position_ids": positions, **self._told(rows)}
+        return self.model.base_model(input_ids=ids, use_cache=False, **extras).last_hidden_state.flatten(0, 1)
+
+    def _told(self, rows: packing.Rows) -> dict[str, Any]:
+        name = self.model.config._attn_implementation
         if name in (packing.ROWS, packing.DENSE, packing.FLEX):
             return packing.told(rows)
         return {"attention_mask": packing.additive(rows.mask, next(self.model.parameters()).dtype)}

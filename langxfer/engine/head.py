@@ -40,6 +40,25 @@ class Head:
         self.scale = getattr(config, "logit_scale", None) or 1.0  # Cohere
         self.scale /= getattr(config, "logits_scaling", None) or 1.0  # Granite
 
+    @torch.no_grad()
+    def continuations(self, hidden: Tensor, owners: Tensor, targets: Tensor) -> Tensor:
+        """Log-probabilities ``[M]`` of ``targets`` after the hidden states ``[N, H]`` with the numbers ``owners``.
+
+        A state meets the vocabulary once, however many targets it has.
+        """
+        exact = precise(hidden.dtype)
+        own, total = hidden.new_zeros(len(targets), dtype=exact), hidden.new_full((len(hidden),), -torch.inf).to(exact)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, len(hidden), TILE_TOKENS):
+                part = slice(start, start + TILE_TOKENS)
+                mine = (owners >= start) & (owners < start + TILE_TOKENS)
+                for first in range(0, self.weight.shape[0], TILE_WORDS):
+                    logits = self.tile(hidden[part], slice(first, first + TILE_WORDS))
+                    total[part] = torch.logaddexp(total[part], logits.logsumexp(-1))
+                    here = mine & (targets >= first) & (targets < first + TILE_WORDS)
+                    own[here] = logits[owners[here] - start, targets[here] - first]
+        return own - total[owners]
+
     @property
     def trained(self) -> bool:
         return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)

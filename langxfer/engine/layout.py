@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from langxfer.engine.attention import Rows
 from langxfer.engine.encode import Encoded
 
 Layout = Literal["tree", "flat", "padded"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -112,18 +113,23 @@ def micro_batches(units: Sequence[Unit], layout: Layout, budget: int) -> Iterato
     if layout == "padded":
         yield from _alike(longest_first, budget)
         return
-    room = max(budget, longest_first[0].tokens) if longest_first else 0
-    groups: list[list[Unit]] = []
+    yield from first_fit(longest_first, [unit.tokens for unit in longest_first], budget)
+
+
+def first_fit(items: Sequence[Item], sizes: Sequence[int], budget: int) -> list[list[Item]]:
+    """Groups of items within ``budget``, or as much as the largest has; every item goes where it fits first."""
+    room = max(budget, *sizes) if sizes else 0
+    groups: list[list[Item]] = []
     left: list[int] = []
-    for unit in longest_first:
-        place = next((i for i, free in enumerate(left) if free >= unit.tokens), None)
+    for item, size in zip(items, sizes, strict=True):
+        place = next((i for i, free in enumerate(left) if free >= size), None)
         if place is None:
             groups.append([])
             left.append(room)
             place = len(left) - 1
-        groups[place].append(unit)
-        left[place] -= unit.tokens
-    yield from groups
+        groups[place].append(item)
+        left[place] -= size
+    return groups
 
 
 def _alike(units: Sequence[Unit], budget: int) -> Iterator[list[Unit]]:

@@ -8,7 +8,7 @@ is known before anything has run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -18,9 +18,9 @@ from langxfer.components import Evaluator
 from langxfer.engine import models, sources
 from langxfer.engine.models import ModelIdentity
 from langxfer.engine.objectives import scored_views
-from langxfer.engine.store import Store, digest
+from langxfer.engine.store import Artifact, Store, digest
 from langxfer.engine.template import NAMED
-from langxfer.recipe import Phase, Recipe
+from langxfer.recipe import Model, Phase, Recipe
 from langxfer.translation import pipeline
 
 RESULTS_VERSION = 1  # raised when the engine itself begins to give other results
@@ -65,7 +65,12 @@ class EvaluatorStages:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a recipe."""
+    """All stages of a recipe.
+
+    Attributes:
+        seen: what decides evaluations beside evaluator and model: validation examples, tokenizer, template.
+        validation_only: the data are those examples alone; the stages of training are never made of them.
+    """
 
     recipe: Recipe
     model: ModelIdentity
@@ -74,6 +79,8 @@ class Plan:
     quality: Stage
     phases: tuple[PhaseStages, ...]
     evaluators: tuple[EvaluatorStages, ...]
+    seen: Mapping[str, Any]
+    validation_only: bool = False
 
     @property
     def stages(self) -> Iterator[Stage]:
@@ -93,8 +100,8 @@ class Plan:
         return digest([stage.key for stage in self.stages])
 
 
-def build(recipe: Recipe) -> Plan:
-    """The plan of a recipe whose paths are resolved.
+def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
+    """The plan of a recipe whose paths are resolved; with ``validation_only`` nothing is prepared for training.
 
     Raises:
         RecipeError, DataError: the model or the data cannot be found.
@@ -114,17 +121,17 @@ def build(recipe: Recipe) -> Plan:
         },
         "translator": {**recipe.translator.what(), "pipeline": pipeline.what()} if recipe.translator else None,
     }
-    translate = Stage("translate", "translate", {**chosen, "limit": data.limit})
+    translate = Stage("translate", "translate", {**chosen, "limit": 0 if validation_only else data.limit})
     tokens = {
         "tokenizer": model.tokenizer,
-        "template": recipe.model.template and NAMED.get(recipe.model.template),
+        "template": template_of(recipe.model),
         "max_length": data.max_length,
         "too_long": data.too_long,
     }
     encode = Stage("encode", "encode", {"translate": translate.key, **tokens})
     measured = {**recipe.quality.what(), "libraries": libraries("py3langid", "sacrebleu")}
     quality = Stage("quality", "quality", {"translate": translate.key, **measured})
-    base = {"model": model.weights, "dtype": recipe.model.dtype, "libraries": libraries("torch", "transformers")}
+    base = start_of(recipe.model, model)
     phases: list[PhaseStages] = []
     start: dict[str, Any] = dict(base)
     for number, phase in enumerate(recipe.phases):
@@ -135,12 +142,40 @@ def build(recipe: Recipe) -> Plan:
     evaluators = [
         EvaluatorStages(
             evaluator,
-            Stage("evaluate", f"evaluate before: {evaluator.name}", {**base, **seen, "evaluator": evaluator.what()}),
-            Stage("evaluate", f"evaluate after: {evaluator.name}", {**start, **seen, "evaluator": evaluator.what()}),
+            evaluation(f"evaluate before: {evaluator.name}", evaluator, base, seen),
+            evaluation(f"evaluate after: {evaluator.name}", evaluator, start, seen),
         )
         for evaluator in recipe.evaluators
     ]
-    return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators))
+    return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators), seen, validation_only)
+
+
+def start_of(model: Model, identity: ModelIdentity) -> dict[str, Any]:
+    """What decides the numbers of a model that nothing was trained on yet."""
+    return {"model": identity.weights, "dtype": model.dtype, "libraries": libraries("torch", "transformers")}
+
+
+def template_of(model: Model) -> str | None:
+    """What a template changes in keys; the tokenizer's own is part of the tokenizer."""
+    return model.template and NAMED.get(model.template)
+
+
+def evaluation(label: str, evaluator: Evaluator, model: Mapping[str, Any], seen: Mapping[str, Any]) -> Stage:
+    """The stage of one evaluator on one model.
+
+    Args:
+        label: for people.
+        evaluator: with its options.
+        model: as ``start_of``, after training with the key of that.
+        seen: tokenizer, template, and what decides the validation examples.
+    """
+    return Stage("evaluate", label, {**model, **seen, "evaluator": evaluator.what()})
+
+
+def answered_by(stage: Stage) -> dict[str, Any]:
+    """Of an evaluation's values, those that decide what the model answers to a request, whoever asks."""
+    kept = ("model", "dtype", "libraries", "tokenizer", "template")
+    return {"engine": RESULTS_VERSION, **{name: stage.what[name] for name in kept}}
 
 
 def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -> PhaseStages:
@@ -182,20 +217,28 @@ class Outlook:
 
 def outlook(plan: Plan, store: Store) -> list[Outlook]:
     """Hit or miss of every stage, with the reason of each miss."""
+    return outlook_of(plan.stages, store)
+
+
+def outlook_of(stages: Iterable[Stage], store: Store) -> list[Outlook]:
+    """The same of some stages, in the order in which they run."""
     found: list[Outlook] = []
     missing: dict[str, str] = {}  # key -> label of stages that will be made
-    for stage in plan.stages:
-        hit = store.find(stage.name, stage.key, verify=False) is not None
-        reasons = [] if hit else _reasons(stage, store, missing)
+    for stage in stages:
+        artifact = store.find(stage.name, stage.key, verify=False)
+        hit = artifact is not None and not artifact.unfinished
+        reasons = [] if hit else _reasons(stage, store, artifact, missing)
         if not hit:
             missing[stage.key] = stage.label
         found.append(Outlook(stage, hit, tuple(reasons)))
     return found
 
 
-def _reasons(stage: Stage, store: Store, missing: Mapping[str, str]) -> list[str]:
+def _reasons(stage: Stage, store: Store, artifact: Artifact | None, missing: Mapping[str, str]) -> list[str]:
     if store.partial(stage.name, stage.key).exists():
         return ["unfinished: goes on where it stopped"]
+    if artifact is not None:
+        return [f"unfinished: {artifact.unfinished}"]
     upstream = [missing[value] for value in stage.what.values() if isinstance(value, str) and value in missing]
     changes = store.nearest(stage.name, stage.what)
     if changes is None:

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from langxfer.components import Score
-from langxfer.data import read_examples, read_jsonl
+from langxfer.data import read_jsonl
 from langxfer.engine import evaluate, folder, plan, stages
-from langxfer.engine.plan import Plan, Stage
+from langxfer.engine.evaluate import Evaluations, Task, Validation
+from langxfer.engine.making import Maker, Outcome
+from langxfer.engine.plan import Plan
 from langxfer.engine.selection import advice
-from langxfer.engine.stages import Facts, Work
-from langxfer.engine.store import Artifact, Store, storage_errors
+from langxfer.engine.stages import Work
+from langxfer.engine.store import Store, storage_errors
 from langxfer.engine.weights import TRAINED
-from langxfer.errors import ArtifactError, LangxferError, StageError
-from langxfer.events import Event, Notice, StageFinished, StageSkipped, StageStarted
+from langxfer.events import Event, Notice
 from langxfer.recipe import Recipe
-
-TOO_LARGE = (
-    "out of memory. Lower compute.tokens_per_micro_batch or compute.prompts_per_batch, "
-    "or set compute.activation_checkpointing: true; results stay the same."
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one stage in this run."""
-
-    stage: Stage
-    artifact: Artifact
-    made: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,7 @@ def run(
     for warning in advice(recipe):
         emit(Notice(warning))
     work = Work(made, runtime, emit)
-    outcomes = _Maker(work, store).all()
+    outcomes = _Stages(work, Maker(runtime, store, emit)).all()
     before, after = _scores(made, outcomes)
     result = Run(recipe, layout.path, before, after, outcomes)
     if runtime.main:
@@ -120,131 +107,37 @@ def run(
     return result
 
 
-class _Maker:
+class _Stages:
     """Goes through the stages of a plan in order."""
 
-    def __init__(self, work: Work, store: Store):
-        self.work, self.store = work, store
-        self.outcomes: list[Outcome] = []
+    def __init__(self, work: Work, maker: Maker):
+        self.work, self.maker = work, maker
 
     def all(self) -> list[Outcome]:
-        work, made = self.work, self.work.plan
-        translated = self.perform(made.translate, lambda path: stages.make_translate(work, path), shared=False)
-        encoded = self.perform(made.encode, lambda path: stages.make_encode(work, path, translated), shared=False)
-        self.perform(made.quality, lambda path: stages.make_quality(work, path, translated), shared=False)
-        self.evaluations("before", translated, encoded, [])
+        work, made, perform = self.work, self.work.plan, self.maker.perform
+        translated, encoded = stages.prepare(work, self.maker)
+        perform(made.quality, lambda path: stages.make_quality(work, path, translated), shared=False)
+        validation = Validation(translated.path, encoded.path)
+        self.evaluations("before", validation, [])
         trained: list[Path] = []
         for phase in made.phases:
             start = list(trained)
             referenced = None
             if phase.reference is not None:
-                referenced = self.perform(
+                referenced = perform(
                     phase.reference, lambda path, p=phase, s=start: stages.make_reference(work, path, p, encoded, s)
                 )
-            artifact = self.perform(
+            artifact = perform(
                 phase.train,
                 lambda path, p=phase, r=referenced, s=start: stages.make_train(work, path, p, encoded, r, s),
             )
             trained.append(artifact.path / TRAINED)
-        self.evaluations("after", translated, encoded, trained)
-        return self.outcomes
+        self.evaluations("after", validation, trained)
+        return self.maker.outcomes
 
-    def evaluations(self, when: str, translated: Artifact, encoded: Artifact, trained: list[Path]) -> None:
-        examples = encodings = None
-        for pair in self.work.plan.evaluators:
-            stage = pair.before if when == "before" else pair.after
-            examples = examples or read_examples(translated.path / "validation.jsonl")
-            encodings = encodings or stages.load_encoded(encoded, "validation")
-            self.perform(
-                stage,
-                lambda path, s=stage, e=pair.evaluator, x=examples, y=encodings: stages.make_evaluate(
-                    self.work, path, s.label, e, x, y, trained
-                ),
-            )
-
-    def perform(self, stage: Stage, make: Callable[[Path], Facts], *, shared: bool = True) -> Artifact:
-        """The stage's artifact: found, or made by all processes (``shared``) or by the main one alone.
-
-        The main process decides; nobody waits at a barrier that another does not reach.
-        """
-        runtime, store = self.work.runtime, self.store
-        found = store.find(stage.name, stage.key) if runtime.main else None
-        if runtime.decide(found is not None):
-            self.work.emit(StageSkipped(stage.label, stage.key))
-            return self._keep(stage, found, made=False)
-        if not runtime.main:
-            return self._assist(stage, make, shared)
-        with store.locked(stage.name, stage.key):
-            found = store.find(stage.name, stage.key)  # another process may have made it while we waited
-            if runtime.decide(found is not None):
-                self.work.emit(StageSkipped(stage.label, stage.key))
-                return self._keep(stage, found, made=False)
-            return self._keep(stage, self._make(stage, make), made=True)
-
-    def _make(self, stage: Stage, make: Callable[[Path], Facts]) -> Artifact:
-        from langxfer.engine.runtime import PeakMemory
-
-        runtime, store = self.work.runtime, self.store
-        partial = store.partial(stage.name, stage.key)
-        self.work.emit(StageStarted(stage.label, stage.key, resumed=partial.exists()))
-        with storage_errors(partial):
-            partial.mkdir(parents=True, exist_ok=True)
-        runtime.barrier()
-        began, peak = time.monotonic(), PeakMemory(runtime.device)
-        facts = _guarded(stage, partial, lambda: make(partial))
-        runtime.barrier()
-        measured = {"seconds": time.monotonic() - began, "peak_memory": peak.read()}
-        artifact = store.commit(stage.name, stage.key, stage.what, {"facts": {**facts, **measured}})
-        stages.free()
-        self.work.emit(StageFinished(stage.label, stage.key, measured["seconds"], measured["peak_memory"]))
-        runtime.barrier()
-        return artifact
-
-    def _assist(self, stage: Stage, make: Callable[[Path], Facts], shared: bool) -> Artifact:
-        """What a process other than the main one does: help, and wait until the artifact is complete."""
-        runtime = self.work.runtime
-        if not runtime.decide(False):
-            runtime.barrier()
-            if shared:
-                partial = self.store.partial(stage.name, stage.key)
-                _guarded(stage, partial, lambda: make(partial))
-                stages.free()
-            runtime.barrier()
-            runtime.barrier()
-        return self._keep(stage, None, made=True)
-
-    def _keep(self, stage: Stage, artifact: Artifact | None, *, made: bool) -> Artifact:
-        artifact = artifact or self.store.find(stage.name, stage.key, verify=False)
-        if artifact is None:
-            raise ArtifactError(
-                f"{self.store.root}: stage {stage.label} was made, but this process cannot see it. Is it shared?"
-            )
-        self.outcomes.append(Outcome(stage, artifact, made))
-        return artifact
-
-
-def _guarded(stage: Stage, folder: Path, make: Callable[[], Facts]) -> Facts:
-    """A stage's failure as a sentence; our own errors pass as they are."""
-    from langxfer.engine.head import Unsupported
-    from langxfer.engine.statistics import NotFinite
-
-    try:
-        with storage_errors(folder):
-            return make()
-    except LangxferError:
-        raise
-    except NotFinite as error:
-        raise StageError(
-            stage.label, stage.key, f"{error}. Look at these examples, lower learning_rate, or use dtype float32."
-        ) from None
-    except Unsupported as error:
-        raise StageError(stage.label, stage.key, str(error)) from None
-    except MemoryError:
-        raise StageError(stage.label, stage.key, TOO_LARGE) from None
-    except RuntimeError as error:
-        if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-            raise StageError(stage.label, stage.key, TOO_LARGE) from None
-        raise
+    def evaluations(self, when: Literal["before", "after"], validation: Validation, trained: list[Path]) -> None:
+        tasks = [Task(pair.evaluator, getattr(pair, when)) for pair in self.work.plan.evaluators]
+        Evaluations(self.maker, self.work.subject, trained, validation, f"evaluate {when}: answers").all(tasks)
 
 
 def _scores(made: Plan, outcomes: list[Outcome]) -> tuple[dict[str, list[Score]], dict[str, list[Score]]]:

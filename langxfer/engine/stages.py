@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluator, Pair
-from langxfer.data import ParallelExample, read_examples, write_jsonl
-from langxfer.engine import accounting, encode, evaluate, memory, models, reference, sources, translate, weights
+from langxfer.components import Pair
+from langxfer.data import read_examples, write_jsonl
+from langxfer.engine import accounting, encode, memory, models, reference, sources, translate, weights
 from langxfer.engine.budget import tokens_per_micro_batch
-from langxfer.engine.encode import Encoded, Encoder, Unusable
-from langxfer.engine.forward import Scorer
+from langxfer.engine.encode import Encoded, Unusable
+from langxfer.engine.making import Facts, Maker
 from langxfer.engine.measuring import Measuring
 from langxfer.engine.mismatch import with_mismatched
 from langxfer.engine.objectives import scored_views
@@ -26,6 +23,7 @@ from langxfer.engine.running import SaysHow
 from langxfer.engine.runtime import Runtime, resident_memory
 from langxfer.engine.step import Examples, Step
 from langxfer.engine.store import Artifact
+from langxfer.engine.subject import Subject
 from langxfer.engine.train import train
 from langxfer.engine.translation_report import make_report
 from langxfer.errors import DataError
@@ -34,12 +32,10 @@ from langxfer.recipe import Phase, Recipe
 from langxfer.translation.pipeline import Counts, open_pipeline
 from langxfer.translation.usage import listed
 
-Facts = dict[str, Any]
-
 
 @dataclass
 class Work:
-    """What all stages of a run share. The model folder and the encoder are fetched when first needed."""
+    """What all stages of a run share."""
 
     plan: Plan
     runtime: Runtime
@@ -50,36 +46,17 @@ class Work:
         return self.plan.recipe
 
     @cached_property
-    def model_folder(self) -> Path:
-        if self.runtime.main and models.local_folder(self.recipe.model) is None:
-            self.emit(Notice(f"fetching the model {self.recipe.model.source}"))
-            models.fetch(self.recipe.model)
-        self.runtime.barrier()
-        return models.fetch(self.recipe.model)
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        return Encoder(self.recipe.model, self.model_folder)
+    def subject(self) -> Subject:
+        recipe = self.recipe
+        return Subject(recipe.model, recipe.compute, recipe.data.max_length, self.runtime, self.emit)
 
     def progress(self, label: str, unit: str) -> Callable[[int, int], None]:
         """A callback ``(done, total)`` that becomes events."""
         return lambda done, total: self.emit(Progress(label, done, total, unit))
 
-    def scorer(self, trained: Sequence[Path]) -> Scorer:
-        """The model with earlier phases' weights, ready to score, after a self-check."""
-        recipe = self.recipe
-        network = weights.load_model(recipe.model, self.model_folder, trained, recipe.compute, self.runtime.device)
-        return self.scorer_of(network)
-
-    def scorer_of(self, network: Any) -> Scorer:
-        """A scorer with the recipe's layout, attention and precision."""
-        compute, longest = self.recipe.compute, self.recipe.data.max_length
-        notify = lambda message: self.emit(Notice(message))  # noqa: E731
-        return Scorer(network, compute.layout, self._autocast, notify, compute.attention, longest)
-
     @cached_property
     def measuring(self) -> Measuring:
-        return Measuring(self.recipe, self.runtime, self.model_folder)
+        return Measuring(self.recipe, self.runtime, self.subject.folder)
 
     def predicted_memory(
         self,
@@ -97,19 +74,12 @@ class Work:
             self.recipe, phase, config, shapes, trained, examples, tokens, on_cpu=on_cpu, interpreter=without_model
         ).total
 
-    def _autocast(self) -> Any:
-        return self.runtime.autocast(self.recipe.model.dtype)
 
-
-def free() -> None:
-    """Give memory of finished stages back, to the system too, so that peaks are those of one stage."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+def prepare(work: Work, maker: Maker) -> tuple[Artifact, Artifact]:
+    """The data, translated and encoded."""
+    plan = work.plan
+    translated = maker.perform(plan.translate, lambda path: make_translate(work, path), shared=False)
+    return translated, maker.perform(plan.encode, lambda path: make_encode(work, path, translated), shared=False)
 
 
 def make_translate(work: Work, folder: Path) -> Facts:
@@ -117,6 +87,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
     data, translator = work.recipe.data, work.recipe.translator
     rows, rejected = sources.read(data)
     train_rows, validation_rows = sources.split(rows, data)
+    train_rows = [] if work.plan.validation_only else train_rows
     every, held_out = [*train_rows, *validation_rows], frozenset(row.id for row in validation_rows)
     progress = work.progress(work.plan.translate.label, "segments")
     device = work.runtime.device.type
@@ -137,7 +108,7 @@ def make_translate(work: Work, folder: Path) -> Facts:
             work.emit(Notice(f"translator {translator.name} used {listed(usage)}"))
         for sentence in _retries(pipeline.counts):
             work.emit(Notice(sentence))
-    for part, wanted in (("train", True), ("validation", data.validation)):
+    for part, wanted in (("train", not work.plan.validation_only), ("validation", data.validation)):
         if wanted and not tally.parts[part]:
             name = "training" if part == "train" else part
             raise DataError(
@@ -176,7 +147,9 @@ def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
         examples = read_examples(translated.path / f"{name}.jsonl")
         kept: list[Encoded] = []
         cut = 0
-        for done, (item, was_cut) in enumerate(work.encoder.encode(examples, data.max_length, data.too_long), 1):
+        for done, (item, was_cut) in enumerate(
+            work.subject.encoder.encode(examples, data.max_length, data.too_long), 1
+        ):
             if isinstance(item, Unusable):
                 lost.append({"row": item.row, "reason": item.reason})
             else:
@@ -188,20 +161,17 @@ def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
         facts |= {name: len(kept), f"{name}_cut": cut, f"{name}_tokens": tokens}
     write_jsonl(folder / "dropped.jsonl", lost)
     counts = reasons(item["reason"] for item in lost)
-    if not facts["train"]:
+    if not facts["train"] and not work.plan.validation_only:
         raise DataError(
             f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long."
         )
     if counts or facts["train_cut"] or facts["validation_cut"]:
         cut = facts["train_cut"] + facts["validation_cut"]
         work.emit(Notice(f"encoding dropped {len(lost)} examples ({_listed(counts) or 'none'}) and cut {cut}"))
-    if work.encoder.merged:
-        work.emit(
-            Notice(
-                f"{work.encoder.merged} responses were tokenised apart: the tokenizer merges across the prompt's end"
-            )
-        )
-    return {**facts, "dropped": counts, "merged_boundaries": work.encoder.merged}
+    merged = work.subject.encoder.merged
+    if merged:
+        work.emit(Notice(f"{merged} responses were tokenised apart: the tokenizer merges across the prompt's end"))
+    return {**facts, "dropped": counts, "merged_boundaries": merged}
 
 
 def load_encoded(encoded: Artifact, name: str) -> list[Encoded]:
@@ -223,7 +193,7 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
     """Per-token log-probabilities of the phase's start, for training and validation examples."""
     assert phase.reference is not None
     examples = [example for own in phase_examples(work, phase, encoded) for example in own]
-    scorer = work.scorer(trained)
+    scorer = work.subject.scorer(trained)
     scorer.self_check(examples[0])
     progress, runtime = work.progress(phase.reference.label, "examples"), work.runtime
     views = scored_views(phase.phase.objective)
@@ -259,10 +229,10 @@ def make_train(
     references = reference.read(referenced.path, [e for own in sets for e in own], views) if referenced else None
     without_model = resident_memory()
     network = weights.load_model(
-        recipe.model, work.model_folder, trained, recipe.compute, runtime.device, dropout=training.dropout
+        recipe.model, work.subject.folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
     parameters = weights.trainable(network, phase.phase.selector, training.seed)
-    scorer = work.scorer_of(network)
+    scorer = work.subject.scorer_of(network)
     scorer.self_check(sets[0][0])
     if recipe.compute.activation_checkpointing:
         weights.recompute_activations(network)
@@ -282,29 +252,6 @@ def make_train(
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     facts |= {"trained_parameters": len(parameters), "trained_share": share, "predicted_memory": predicted}
     return {**facts, "tokens_per_micro_batch": tokens}
-
-
-def make_evaluate(
-    work: Work,
-    folder: Path,
-    label: str,
-    evaluator: Evaluator,
-    examples: Sequence[ParallelExample],
-    encoded: Sequence[Encoded],
-    trained: Sequence[Path],
-) -> Facts:
-    """Scores, rows and generations of one evaluator on one model."""
-    scorer = work.scorer(trained)
-    if encoded:
-        scorer.self_check(encoded[0])
-    compute, progress = work.recipe.compute, work.progress(label, "items")
-    evidence = evaluate.gather_evidence(
-        evaluator, scorer, work.encoder, examples, encoded, compute, work.runtime, progress
-    )
-    evaluation = evaluator.evaluate(evidence)
-    if work.runtime.main:
-        evaluate.write(folder, evaluation, evidence)
-    return {"scores": len(evaluation.scores)}
 
 
 def reasons(items: Iterable[str]) -> dict[str, int]:

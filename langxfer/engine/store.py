@@ -61,6 +61,11 @@ class Artifact:
     path: Path
     manifest: Mapping[str, Any]
 
+    @property
+    def unfinished(self) -> str | None:
+        """Why the stage is done again by the next run, although this is sound; None when nothing is missing."""
+        return self.manifest.get("facts", {}).get("unfinished")
+
 
 @contextmanager
 def storage_errors(where: Path) -> Iterator[None]:
@@ -129,7 +134,7 @@ class Store:
             }
             manifest = {"stage": stage, "key": key, "what": what, "files": files, **facts}
             write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
-            if final.exists():  # a corrupt one, or it would have been found
+            if final.exists():  # a corrupt or an unfinished one, or it would have been used
                 shutil.rmtree(final)
             os.replace(partial, final)
         return Artifact(stage, key, final, manifest)

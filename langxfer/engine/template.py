@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langxfer.errors import RecipeError
+from langxfer.hub import first_line
 
 if TYPE_CHECKING:
     from langxfer.recipe import Model
@@ -40,6 +41,7 @@ NAMED: dict[str, str] = {
         "{{ eos_token if message['role'] == 'assistant' else '\\n\\n' }}{% endfor %}"
     ),
 }
+TAKE_SYSTEM = ("chatml", "plain")
 
 
 def _environment() -> Any:
@@ -102,9 +104,36 @@ class Template:
             eos_token=self.eos,
         )
 
-    def prompt(self, prompt: str) -> str:
-        """The text up to where the model begins to answer, generation header included."""
-        return self._render([{"role": "user", "content": prompt}], True)
+    def prompt(self, prompt: str, system: str | None = None) -> str:
+        """The text up to where the model begins to answer, generation header included.
+
+        Args:
+            prompt: of the user's turn.
+            system: of a turn before it; None for none.
+
+        Raises:
+            RecipeError: there is a system turn, and the template refuses or ignores it.
+        """
+        turn = {"role": "user", "content": prompt}
+        if system is None:
+            return self._render([turn], True)
+        if self._without_system:
+            raise RecipeError(self._without_system)
+        return self._render([{"role": "system", "content": system}, turn], True)
+
+    @cached_property
+    def _without_system(self) -> str | None:
+        """Why there can be no system turn; None where there can."""
+        said = "Answer in rhymes."
+        turns = [{"role": "system", "content": said}, {"role": "user", "content": "How are you?"}]
+        try:
+            problem = None if said in self._render(turns, True) else "ignores a system turn"
+        except Exception as error:  # see try_out
+            problem = f"refuses a system turn ({first_line(error)})"
+        return problem and (
+            f"model.template: the {self._label} {problem}, and an evaluator asks with one. Let the evaluator ask "
+            f"without it, or choose a built-in template that takes one: {', '.join(TAKE_SYSTEM)}."
+        )
 
     def full(self, prompt: str, response: str) -> str:
         """The text of prompt and answer, up to the end of the turn."""

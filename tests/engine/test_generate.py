@@ -116,6 +116,18 @@ def test_the_models_own_generation_settings_do_not_count(folder: Path) -> None:
     assert generate(network, encoder, PROMPTS, GREEDY, 6, nullcontext) == plain
 
 
+def test_an_answer_ends_where_the_model_can_read_no_more(ask: Ask, network: nn.Module) -> None:
+    """The window has 512 tokens, and an answer's last one is not read."""
+    prompts = [Prompt(f"{n}", "x" * n, "en") for n in (1, 470, 490, 496, 497, 498, 499, 600)]
+    sampling = Sampling(max_new_tokens=24)
+    found = ask(prompts, sampling, 4)
+    assert found == [ask([prompt], sampling, 1)[0] for prompt in prompts]
+    assert network.config.max_position_embeddings == 512
+    cut = [answer.tokens for answer in found if not answer.finished]
+    assert cut == sorted(cut, reverse=True) and cut[0] == 24 and 0 < cut[-2] < 24
+    assert (found[-1].text, found[-1].tokens, found[-1].finished) == ("", 0, False)
+
+
 # ---------------------------------------------------------------- the distribution
 
 LOGITS = torch.tensor([2.0, 0.0, 1.0, -1.0, 0.5, -4.0])

@@ -167,7 +167,7 @@ def test_a_read_only_database_is_a_sentence(tmp_path):
 
 
 def test_waits_for_another_writer_no_longer_than_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("langxfer.translation.segment_cache.WAIT", 0.05)
+    monkeypatch.setattr("langxfer.sqlite_file.WAIT", 0.05)
     path = tmp_path / "segments.sqlite"
     with SegmentCache(path) as cache:
         other = sqlite3.connect(path, isolation_level=None)

@@ -1,0 +1,192 @@
+"""Evaluates a model without training: a run's, before or after, or any other; with or without a recipe's data."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from langxfer.components import Evaluator, Score
+from langxfer.data import read_jsonl, write_jsonl
+from langxfer.engine import models, plan
+from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation
+from langxfer.engine.folder import versions
+from langxfer.engine.making import Maker, Outcome
+from langxfer.engine.measured import Measured
+from langxfer.engine.plan import Plan
+from langxfer.engine.runtime import Runtime
+from langxfer.engine.stages import Work, prepare
+from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.engine.subject import Subject
+from langxfer.errors import RecipeError
+from langxfer.events import Event, Progress
+from langxfer.recipe import Evaluating, Recipe
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is evaluated.
+
+    Attributes:
+        evaluating: model, evaluators, compute.
+        measured: where the model was found.
+        recipe: whose validation examples may be used; None for none.
+        runs: where folders and artifacts are kept.
+    """
+
+    evaluating: Evaluating
+    measured: Measured
+    recipe: Recipe | None
+    runs: Path
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A finished evaluation.
+
+    Attributes:
+        path: its folder.
+        scores: by evaluator; two of one name are told apart by a number.
+        outcomes: stages with their artifacts.
+    """
+
+    path: Path
+    scores: dict[str, list[Score]]
+    outcomes: list[Outcome]
+
+    @property
+    def did_work(self) -> bool:
+        return any(outcome.made for outcome in self.outcomes)
+
+
+def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda event: None) -> Evaluated:
+    """Measure a model; what was measured or answered before is not asked again.
+
+    Raises:
+        RecipeError, DataError: the model, the data, or an evaluator's files are not what is needed.
+        StageError: a stage failed; what was finished is kept, and the next call goes on there.
+        ArtifactError: something cannot be stored.
+    """
+    wanted, runtime = request.evaluating, Runtime(request.evaluating.compute)
+    store = Store(request.runs / "artifacts")
+    made = plan.build(request.recipe) if request.recipe else None
+    tasks = _tasks(request, made)
+    path = request.runs / f"evaluation-{_slug(request.measured.name)}-{digest([t.stage.key for t in tasks])[:10]}"
+
+    def emit(event: Event) -> None:
+        if runtime.main:
+            observe(event)
+            if not isinstance(event, Progress):
+                _log(path, event)
+
+    maker = Maker(runtime, store, emit)
+    validation, longest = Validation(), None
+    if made is not None:
+        longest = made.recipe.data.max_length
+        if made.recipe.data.validation:
+            work = Work(_data_plan(made, maker), runtime, emit)
+            validation = Validation(*(artifact.path for artifact in prepare(work, maker)))
+    subject = Subject(wanted.model, wanted.compute, longest, runtime, emit)
+    trained = [path for _, path in request.measured.trained]
+    Evaluations(maker, subject, trained, validation, "evaluate: answers").all(tasks)
+    outcomes = {outcome.stage.key: outcome for outcome in maker.outcomes}
+    found = dict(zip(_names(wanted.evaluators), (outcomes[task.stage.key] for task in tasks), strict=True))
+    if runtime.main:
+        with storage_errors(path):
+            _write(path, request, found, runtime.hardware())
+    runtime.barrier()
+    scores = {name: [Score(**row) for row in read_jsonl(o.artifact.path / SCORES)] for name, o in found.items()}
+    return Evaluated(path, scores, maker.outcomes)
+
+
+def _tasks(request: Request, made: Plan | None) -> list[Task]:
+    """The stages of the evaluators: with a recipe those of its run on this model."""
+    model, identity = request.evaluating.model, models.identify(request.evaluating.model)
+    if made is not None:
+        seen = made.seen
+    else:
+        _check(request.evaluating.evaluators)
+        seen = {"validation": None, "tokenizer": identity.tokenizer, "template": plan.template_of(model)}
+    start = plan.start_of(model, identity)
+    if request.measured.trained:
+        start["model"] = request.measured.trained[-1][0]
+    return [
+        Task(evaluator, plan.evaluation(f"evaluate: {evaluator.name}", evaluator, start, seen))
+        for evaluator in request.evaluating.evaluators
+    ]
+
+
+def _check(evaluators: Sequence[Evaluator]) -> None:
+    """Without validation examples, some have nothing to measure."""
+    needy = [evaluator.name for evaluator in evaluators if evaluator.scored_views()]
+    if needy:
+        raise RecipeError(
+            f"{', '.join(needy)}: needs validation examples, and names of evaluators bring none. "
+            "Give a recipe in place of the names, such as the filled.yaml of a run folder."
+        )
+
+
+def _data_plan(whole: Plan, maker: Maker) -> Plan:
+    """The recipe's own plan where its data are prepared; otherwise nothing but validation examples is prepared."""
+    runtime = maker.runtime
+    there = maker.finished(whole.translate) and maker.finished(whole.encode) if runtime.main else None
+    return whole if runtime.decide(there is not None) else plan.build(whole.recipe, validation_only=True)
+
+
+def _names(evaluators: Sequence[Evaluator]) -> Iterator[str]:
+    """Names for files; the second of a name is NAME-2."""
+    seen: dict[str, int] = {}
+    for evaluator in evaluators:
+        seen[evaluator.name] = number = seen.get(evaluator.name, 0) + 1
+        yield evaluator.name if number == 1 else f"{evaluator.name}-{number}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[-48:].strip("-") or "model"
+
+
+def _log(path: Path, event: Event) -> None:
+    row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with open(path / "events.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: dict[str, Any]) -> None:
+    """scores.jsonl, rows and generations by evaluator, manifest.json."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name, outcome in found.items():
+        for kind in (ROWS, GENERATIONS):
+            source = outcome.artifact.path / kind
+            if source.is_file():
+                write_jsonl(path / f"{name}.{kind}", read_jsonl(source))
+    rows = ({"evaluator": name, **row} for name, o in found.items() for row in read_jsonl(o.artifact.path / SCORES))
+    write_jsonl(path / SCORES, rows)
+    model = request.evaluating.model
+    manifest = {
+        "model": {
+            "name": request.measured.name,
+            **model.what(),
+            **asdict(models.identify(model)),
+            "trained": [key for key, _ in request.measured.trained],
+        },
+        "evaluators": {
+            name: {
+                "options": outcome.stage.what["evaluator"],
+                "key": outcome.stage.key,
+                "artifact": f"{outcome.stage.name}/{outcome.stage.key}",
+                **outcome.artifact.manifest["facts"],
+            }
+            for name, outcome in found.items()
+        },
+        "recipe": request.recipe.title if request.recipe else None,
+        "versions": {**versions(), "python": platform.python_version()},
+        "hardware": {**hardware, "system": platform.system(), "machine": platform.machine()},
+    }
+    write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
