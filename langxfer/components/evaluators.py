@@ -163,11 +163,13 @@ class Evaluation:
         rows: each with its ``id``; two models' rows of one id are paired in comparisons.
         unfinished: why some items are missing (a judge that failed), to be said and tried again by the next run;
             None when all are there.
+        notes: sentences that must be read beside the scores: accuracy below chance, contexts that were cut.
     """
 
     scores: Sequence[Score]
     rows: Sequence[Mapping[str, Any]]
     unfinished: str | None = None
+    notes: Sequence[str] = ()
 
 
 class Evaluator(Component):

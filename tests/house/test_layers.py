@@ -9,7 +9,18 @@ import pytest
 from tests.house.source import PACKAGE, ROOT, imports, python_files
 
 # What a plugin may use, and built-ins with it.
-PUBLIC = {"components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"}
+PUBLIC = {
+    "components",
+    "data",
+    "errors",
+    "languages",
+    "losses",
+    "logps",
+    "hookspecs",
+    "events",
+    "translation",
+    "verdicts",
+}
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
 LAYERS = {
@@ -20,6 +31,7 @@ LAYERS = {
     "logps": {"data"},
     "losses": {"logps"},
     "components": {"data", "errors", "languages"},
+    "verdicts": {"components"},
     "recipe": {"components", "data", "errors", "languages"},
     "hookspecs": set(),
     "plugins": {"components", "errors", "events", "hookspecs", "recipe"},
