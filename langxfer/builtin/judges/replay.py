@@ -23,8 +23,8 @@ class Replay(Judge):
 
     The file is a JSON list or JSON lines, of AlpacaEval's annotations (``instruction``, ``output_1``, ``output_2``,
     ``preference``: 1 for the first, 2 for the second, between them if weighted, 0 or 1.5 for a tie, null for none), or
-    of the rows of an evaluation by ``alpaca_eval`` (``instruction``, ``baseline``, ``answer``, ``score``). An order that
-    is stored itself comes before the other one.
+    of the rows of an evaluation by ``alpaca_eval`` (``instruction``, ``baseline``, ``answer``, ``score``). An order
+    that is stored itself comes before the other one.
     """
 
     name: Literal["replay"] = "replay"

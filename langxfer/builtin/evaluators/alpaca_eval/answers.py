@@ -93,8 +93,8 @@ def match(instructions: Sequence[Instruction], baseline: Sequence[Record], origi
     if missing:
         some = ", ".join([*missing[:3], *(["…"] if len(missing) > 3 else [])])
         raise DataError(
-            f"baseline {origin} has no answer to {len(missing)} of {len(instructions)} prompts ({some}). Answer the same "
-            "prompts with it first, or set languages and limit."
+            f"baseline {origin} has no answer to {len(missing)} of {len(instructions)} prompts ({some}). Answer the "
+            "same prompts with it first, or set languages and limit."
         )
     return found
 
