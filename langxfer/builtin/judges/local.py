@@ -87,7 +87,9 @@ class _OpenLocal:
     def __init__(self, judge: Local, folder: Path, device: str):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # the evaluation has its own
         self._judge, self._device = judge, device
         dtype = ("float32" if device == "cpu" else "bfloat16") if judge.dtype == "auto" else judge.dtype
         try:

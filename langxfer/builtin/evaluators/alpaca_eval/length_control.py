@@ -27,6 +27,7 @@ GAMED_WEIGHT = 0.2 / 2  # of each of the two gamed baselines
 SEED = 123
 RESAMPLES = 100
 CLIPPED = 1e-15
+LEAST_WEIGHT = 1e-12  # of an outcome that did not come: liblinear wants to see both
 COLUMNS = ("preference", "index", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")
 
 
@@ -212,7 +213,7 @@ def _fit(features: ndarray, targets: ndarray, trust: ndarray, strength: float) -
     regression.fit(
         numpy.concatenate([features[:, used]] * 2),
         numpy.concatenate([numpy.ones(len(targets)), numpy.zeros(len(targets))]),
-        sample_weight=numpy.concatenate([targets * trust, (1 - targets) * trust]),
+        sample_weight=numpy.maximum(numpy.concatenate([targets * trust, (1 - targets) * trust]), LEAST_WEIGHT),
     )
     weights = numpy.zeros(3)
     weights[used] = regression.coef_[0]
