@@ -206,7 +206,8 @@ def test_a_model_that_answers_something_else_gives_no_verdict(tmp_path: Path) ->
             assert opened.judge(asked) == opened.judge_again(asked) == [Verdict(None, problem)]
     small = tiny_model(tmp_path / "small", max_position_embeddings=64)
     with Local(model=str(small)).open("cpu", None) as opened:
-        assert opened.judge([contest("a", "b", "label")]) == [Verdict(None, "too long for the judge")]
+        asked = [contest("a", "b", "label")]
+        assert opened.judge(asked) == opened.judge_again(asked) == [Verdict(None, "too long for the judge")]
 
 
 def test_rankings_are_read_as_they_are_generated(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,3 +278,4 @@ def test_a_whole_evaluation_with_a_local_model(model: Path, tmp_path: Path) -> N
     found = evaluate(component, ["a", "aa", "aaa", "b"], tmp_path / "cache")
     assert found.unfinished is None and found.rows[3]["score"] == 0.5
     assert len(found.rows[0]["first_preferred"]) == 2
+    assert found.notes[-1].startswith("judge local used judged 6, input_tokens ")

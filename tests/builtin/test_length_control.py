@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from pathlib import Path
 
@@ -125,3 +126,26 @@ def test_the_published_win_rate_of_alpaca_7b() -> None:
     difficulties = np.repeat(grid, np.round(shares * 100_000).astype(int))
     assert predicted(*weights["alpaca-7b"], difficulties) == pytest.approx(rates["alpaca-7b"], abs=0.05)
     assert rates["alpaca-7b"] == pytest.approx(5.8755, abs=1e-4)
+
+
+def test_the_regression_is_alpaca_eval_s() -> None:
+    """Values that alpaca_eval 0.6.6 computes for alpaca-7b's annotations; the table of difficulties is made up."""
+    stored = LEADERBOARDS.parent / "alpaca-7b" / "weighted_alpaca_eval_gpt4_turbo.annotations.json"
+    if not stored.is_file():
+        pytest.skip("no AlpacaEval annotations beside the repository (../shared/data/alpaca-eval)")
+    rows = json.loads(stored.read_text(encoding="utf-8"))
+    draws = np.random.default_rng(0)
+    hard = draws.normal(0, 1.5, len(rows))
+    gamed = [
+        (logistic(-1.5 * math.tanh(delta)), delta, own, False)
+        for shift in (-0.8, 0.8)
+        for delta, own in zip(draws.normal(shift, 1, len(rows)), hard, strict=True)
+    ]
+    lengths = [(row["preference"] - 1, len(row["output_1"]), len(row["output_2"])) for row in rows]
+    minimal = length_controlled([Comparison(*own) for own in lengths])
+    assert minimal is not None and minimal.win_rate == pytest.approx(19.549396, abs=1e-4)
+    assert minimal.weights == pytest.approx((-4.242478, 0, -1.414699), abs=1e-4)
+    harder = [Comparison(*own, difficulty) for own, difficulty in zip(lengths, hard, strict=True)]
+    published = length_controlled(harder, Difficulties(dict(enumerate(hard)), gamed))
+    assert published is not None and published.win_rate == pytest.approx(9.251712, abs=1e-4)
+    assert published.weights == pytest.approx((-2.020016, -0.035825, -2.285854), abs=1e-4)

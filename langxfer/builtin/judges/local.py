@@ -106,6 +106,7 @@ class _OpenLocal:
         self._window: int = getattr(model.config, "max_position_embeddings", None) or 1 << 30
         self._counts = {"judged": 0, "input_tokens": 0, "output_tokens": 0}
         self._tries: Counter[Contest] = Counter()
+        self._weighed: dict[Contest, Verdict] = {}
         self._label_ids: dict[str, list[int]] = {}
 
     def judge(self, contests: Sequence[Contest]) -> list[Verdict]:
@@ -114,12 +115,16 @@ class _OpenLocal:
         Raises:
             RecipeError: weighted, and the tokenizer has no token of its own for each label.
         """
-        return [self._weighted(own) if self._judge.verdicts == "weighted" else self._read(own, 0.0) for own in contests]
+        if self._judge.verdicts == "discrete":
+            return [self._read(contest, 0.0) for contest in contests]
+        for contest in contests:
+            self._weighed[contest] = self._weighted(contest)
+        return [self._weighed[contest] for contest in contests]
 
     def judge_again(self, contests: Sequence[Contest]) -> list[Verdict]:
         """Rankings are sampled; probabilities stay what they were, so that there is still no verdict."""
         if self._judge.verdicts == "weighted":
-            return [Verdict(None, "no label")] * len(contests)
+            return [self._weighed[contest] for contest in contests]
         return [self._read(contest, WARMER) for contest in contests]
 
     def usage(self) -> dict[str, float]:

@@ -37,6 +37,7 @@ from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Promp
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import check_language
+from langxfer.translation.usage import listed
 
 WORDINGS: tuple[Wording, ...] = ("original", "language-aware")
 
@@ -46,7 +47,8 @@ class AlpacaEval(Evaluator):
 
     ``alpaca_eval/win_rate/TAG`` is ``100 * mean(x)`` over the items, where x is the judge's preference for the model
     from 0 to 1 and a tie is one half; its standard error is ``s / sqrt(n)``. ``…/wins``, ``…/losses`` and ``…/ties``
-    are shares of items; ``…/discrete_win_rate`` counts each verdict as a win, a loss or a tie;
+    are shares of items; ``…/discrete_win_rate`` counts each as a win, a loss or a tie (two orders that contradict
+    each other);
     ``…/length_controlled_win_rate`` is what the win rate would be at equal lengths (Dubois et al. 2024);
     ``…/first_preferred`` is how often the judge prefers what it sees first, 50 % for a fair one; ``…/empty`` and
     ``…/baseline_empty`` are shares of empty answers.
@@ -176,17 +178,18 @@ class AlpacaEval(Evaluator):
         for item in items:
             by_language.setdefault(item.language, []).append(item)
 
-        contests = [
-            Contests(self.judge, own, self._wordings(tag), self.both_orders, self.order_seed)
-            for tag, own in by_language.items()
-        ]
-        for held in contests:
-            held.hold(evidence.device, evidence.cache, self.attempts, self.max_failures, evidence.progress)
+        wordings = {tag: self._wordings(tag) for tag in by_language}
+        held = Contests(self.judge, items, wordings, self.both_orders, self.order_seed)
+        held.hold(evidence.device, evidence.cache, self.attempts, self.max_failures, evidence.progress)
 
-        evaluation = Evaluation((), ())
-        for held, (tag, own) in zip(contests, by_language.items(), strict=True):
-            evaluation = _joined(evaluation, self._evaluated(tag, own, held))
-        return evaluation
+        found = [self._evaluated(tag, own, held) for tag, own in by_language.items()]
+        used = [f"judge {self.judge.name} used {listed(held.usage)}"] if held.usage else []
+        return Evaluation(
+            [score for own in found for score in own.scores],
+            [row for own in found for row in own.rows],
+            "; ".join(own.unfinished for own in found if own.unfinished) or None,
+            [*(note for own in found for note in own.notes), *used],
+        )
 
     def _evaluated(self, tag: str, items: Sequence[Item], held: Contests) -> Evaluation:
         """The evaluation of one language."""
@@ -274,11 +277,6 @@ class AlpacaEval(Evaluator):
                 f"English prompts ({', '.join(missing[:3])} …). Its index counts the prompts of the file from 0."
             )
         return table
-
-
-def _joined(one: Evaluation, other: Evaluation) -> Evaluation:
-    unfinished = "; ".join(filter(None, (one.unfinished, other.unfinished))) or None
-    return Evaluation([*one.scores, *other.scores], [*one.rows, *other.rows], unfinished, [*one.notes, *other.notes])
 
 
 def _unfinished(tag: str, found: Sequence[Judged]) -> str | None:

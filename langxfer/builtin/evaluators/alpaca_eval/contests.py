@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +43,32 @@ class Outcome:
     """What came of an item.
 
     Attributes:
-        preference: for the model, from 0 to 1; None where a verdict is missing.
+        by_order: preference for the model, from 0 to 1, by order; one half where nobody was asked; empty where a
+            verdict is missing.
         first: preference for the answer that was shown first, by order; empty where nobody was asked.
         problem: why a verdict is missing.
     """
 
-    preference: float | None
+    by_order: tuple[float, ...] = ()
     first: tuple[float, ...] = ()
     problem: str | None = None
+
+    @property
+    def preference(self) -> float | None:
+        """For the model; None where a verdict is missing."""
+        return sum(self.by_order) / len(self.by_order) if self.by_order else None
+
+    @property
+    def side(self) -> float | None:
+        """1 for the model, 0 for the baseline, one half for a tie: also where two orders contradict each other."""
+        if not self.by_order:
+            return None
+        rounded = sum(_side(preference) for preference in self.by_order) / len(self.by_order)
+        return _side(rounded)
+
+
+def _side(preference: float) -> float:
+    return 0.5 if preference == 0.5 else float(preference > 0.5)
 
 
 def model_is_first(instruction: str, seed: int) -> bool:
@@ -62,16 +80,28 @@ class Contests:
     """Items and wordings as contests, with equal ones judged once.
 
     Args:
+        wordings: by language.
         both_orders: each item is judged twice, with either answer first.
         seed: decides who is first otherwise.
+
+    Attributes:
+        usage: of the judge: what it has used, numbers by name.
     """
 
-    def __init__(self, judge: Judge, items: Sequence[Item], wordings: Sequence[Wording], both_orders: bool, seed: int):
+    def __init__(
+        self,
+        judge: Judge,
+        items: Sequence[Item],
+        wordings: Mapping[str, Sequence[Wording]],
+        both_orders: bool,
+        seed: int,
+    ):
+        self.usage: dict[str, float] = {}
         self._judge, self._both, self._seed = judge, both_orders, seed
         self._by_item = {
             (item.id, wording): [self._contest(item, wording, ahead) for ahead in self._orders(item)]
             for item in items
-            for wording in wordings
+            for wording in wordings[item.language]
         }
         self._verdicts: dict[tuple[tuple[str, str], ...], Verdict] = {}
 
@@ -112,19 +142,20 @@ class Contests:
                     judged = len(contests) - len(open_ones) + start + len(asked)
                     raise JudgeError(_too_many(self._judge.name, failures, judged, len(contests), max_failures))
                 progress(len(self._verdicts), len(contests))
+            self.usage = opened.usage() if hasattr(opened, "usage") else {}
 
     def outcome(self, item: Item, wording: Wording) -> Outcome:
         """What came of an item; with both orders the mean of its two verdicts, or none if either is missing."""
         if item.is_tie:
-            return Outcome(0.5)
+            return Outcome((0.5,))
         preferences, first = [], []
         for model_first, contest in self._by_item[item.id, wording]:
             verdict = self._verdicts[contest.messages]
             if verdict.preference is None:
-                return Outcome(None, problem=verdict.problem or "no verdict")
+                return Outcome(problem=verdict.problem or "no verdict")
             first.append(1 - verdict.preference)
             preferences.append(1 - verdict.preference if model_first else verdict.preference)
-        return Outcome(sum(preferences) / len(preferences), tuple(first))
+        return Outcome(tuple(preferences), tuple(first))
 
     def _orders(self, item: Item) -> tuple[bool, ...]:
         if item.is_tie:

@@ -52,7 +52,7 @@ def win_rates(judged: Judged) -> Iterator[Score]:
     if not n:  # the judge said nothing on this language
         yield Score(f"alpaca_eval/win_rate/{suffix}", None, None, 0, text, "%")
         return
-    discrete = [0.5 if value == 0.5 else float(value > 0.5) for value in preferences]
+    discrete = [outcome.side for outcome in judged.outcomes if outcome.side is not None]
     for name, values in (("win_rate", preferences), ("discrete_win_rate", discrete)):
         value, error = _percent(values)
         yield Score(f"alpaca_eval/{name}/{suffix}", value, error, n, text, "%")
@@ -123,17 +123,12 @@ def empty_rates(suffix: str, items: Sequence[Item], text: str) -> Iterator[Score
 
 def agreement(language: str, first: Judged, second: Judged) -> tuple[Score, list[bool]]:
     """How often two wordings of the prompt give an item to the same side (or call it a tie), and which are flips."""
-    pairs = [(a.preference, b.preference) for a, b in zip(first.outcomes, second.outcomes, strict=True)]
-    flips = [None not in pair and _side(pair[0]) != _side(pair[1]) for pair in pairs]
+    pairs = [(a.side, b.side) for a, b in zip(first.outcomes, second.outcomes, strict=True)]
+    flips = [None not in pair and pair[0] != pair[1] for pair in pairs]
     both = sum(None not in pair for pair in pairs)
     value, error = percentage(both - sum(flips), both) if both else (None, None)
     name = f"alpaca_eval/prompt_agreement/{language}"
     return Score(name, value, error, both, first.signature(prompt="both"), "%", higher_is_better=None), flips
-
-
-def _side(preference: float | None) -> float:
-    assert preference is not None
-    return math.copysign(1.0, preference - 0.5) if preference != 0.5 else 0.0
 
 
 def _percent(values: Sequence[float]) -> tuple[float, float | None]:
