@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from langxfer.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from langxfer.components import Evaluator, Filter, Objective, Selector, Translator
+    from langxfer.components import Evaluator, Filter, Judge, Objective, Selector, Translator
 
 
 @hookimpl
@@ -48,12 +48,21 @@ def register_selectors() -> list[type[Selector]]:
 
 @hookimpl
 def register_evaluators() -> list[type[Evaluator]]:
+    from langxfer.builtin.evaluators.alpaca_eval import AlpacaEval
     from langxfer.builtin.evaluators.belebele import Belebele
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
     from langxfer.builtin.evaluators.mmmlu import Mmmlu
 
-    return [LanguageFidelity, HeldOut, Belebele, Mmmlu]
+    return [LanguageFidelity, HeldOut, Belebele, Mmmlu, AlpacaEval]
+
+
+@hookimpl
+def register_judges() -> list[type[Judge]]:
+    from langxfer.builtin.judges.local import Local
+    from langxfer.builtin.judges.replay import Replay
+
+    return [Local, Replay]
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from langxfer.components.component import Component
 
@@ -46,7 +46,8 @@ class Verdict:
 class OpenJudge(Protocol):
     """What ``Judge.open`` gives: a judge that is ready.
 
-    It may have a method ``usage()``: what it has used so far, numbers by name (tokens, requests, money).
+    It may have two more methods. ``judge_again(contests)`` gives the same as ``judge`` with other settings; it is asked
+    about contests that got no verdict. ``usage()`` gives what it has used so far, numbers by name (tokens, requests).
     One that works on several contests at a time may say with the attribute ``at_once`` how many keep it busy.
     """
 
@@ -59,6 +60,11 @@ class Judge(Component):
     """Compares answers, by a model or from a file."""
 
     kind: ClassVar[str] = "judge"
+
+    @property
+    def answers(self) -> Literal["ranking", "label"]:
+        """How the messages are to ask it for a verdict: a ranking in JSON, or the better answer's label alone."""
+        return "ranking"
 
     @abstractmethod
     def open(self, device: str, cache: Path | None) -> AbstractContextManager[OpenJudge]:

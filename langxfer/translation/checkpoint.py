@@ -1,4 +1,4 @@
-"""Translation models in Hugging Face format: what they are, and where their files are.
+"""Models in Hugging Face format that are not the trained one: what they are, and where their files are.
 
 ``identity`` names a model without its weights having to be there; ``folder`` has them.
 """
@@ -19,16 +19,21 @@ SAFE_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 PICKLED_WEIGHTS = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 TOKENIZER = (
     "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
-    "vocab*", "merges.txt", "*.model", "*.spm",
+    "vocab*", "merges.txt", "*.model", "*.spm", "chat_template*",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model: a local folder, or a hub id (``org/name``) with an optional revision."""
+    """A model: a local folder, or a hub id (``org/name``) with an optional revision.
+
+    Attributes:
+        owner: whose options ``model`` and ``revision`` are, for messages.
+    """
 
     source: str
     revision: str | None = None
+    owner: str = "translator"
 
     @property
     def is_folder(self) -> bool:
@@ -45,8 +50,8 @@ class Checkpoint:
         """
         if self.is_folder:
             if self.revision:
-                raise RecipeError(f"translator.revision has no effect with the folder {self.source}. Remove it.")
-            return {"model": f"sha256:{_folder_digest(Path(self.source))}", "revision": None}
+                raise RecipeError(f"{self.owner}.revision has no effect with the folder {self.source}. Remove it.")
+            return {"model": f"sha256:{_folder_digest(Path(self.source), self.owner)}", "revision": None}
         return {"model": self.source, "revision": self._commit()}
 
     def folder(self, weights: bool = True) -> Path:
@@ -57,7 +62,7 @@ class Checkpoint:
             ArtifactError: the download failed.
         """
         if self.is_folder:
-            _weights(Path(self.source))
+            _weights(Path(self.source), self.owner)
             return Path(self.source)
         commit = self._commit()
         from huggingface_hub import HfApi, snapshot_download
@@ -76,15 +81,17 @@ class Checkpoint:
                 wanted += SAFE_WEIGHTS if safe else PICKLED_WEIGHTS
             return Path(snapshot_download(self.source, revision=commit, allow_patterns=wanted))
         except Exception as error:  # see hub.commit: what "no network" raises changes by version
-            raise ArtifactError(f"translator.model {self.source}: the download failed ({first_line(error)}).") from None
+            raise ArtifactError(
+                f"{self.owner}.model {self.source}: the download failed ({first_line(error)})."
+            ) from None
 
     def _commit(self) -> str:
         if self.source.startswith((".", "/", "~")) or not hub.NAME.fullmatch(self.source):
             raise RecipeError(
-                f"translator.model {self.source}: no such folder, and it is not a hub id (org/name). "
+                f"{self.owner}.model {self.source}: no such folder, and it is not a hub id (org/name). "
                 "Relative paths are taken from the recipe's folder."
             )
-        return hub.commit("model", self.source, self.revision, "translator.model")
+        return hub.commit("model", self.source, self.revision, f"{self.owner}.model")
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -96,11 +103,11 @@ def _weight_files(folder: Path) -> list[Path]:
     return []
 
 
-def _weights(folder: Path) -> list[Path]:
+def _weights(folder: Path, owner: str) -> list[Path]:
     found = _weight_files(folder)
     if not found or not (folder / "config.json").is_file():
         raise RecipeError(
-            f"translator.model {folder}: expected config.json and *.safetensors (or pytorch_model.bin) there. "
+            f"{owner}.model {folder}: expected config.json and *.safetensors (or pytorch_model.bin) there. "
             "Point it at a folder that save_pretrained wrote."
         )
     return found
@@ -111,8 +118,8 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in TOKENIZER for path in folder.glob(pattern) if path.is_file()})
 
 
-def _folder_digest(folder: Path) -> str:
-    files = {path.name: path.stat() for path in [*_weights(folder), *tokenizer_files(folder)]}
+def _folder_digest(folder: Path, owner: str) -> str:
+    files = {path.name: path.stat() for path in [*_weights(folder, owner), *tokenizer_files(folder)]}
     digests = {name: _file_digest(str(folder / name), stat.st_size, stat.st_mtime_ns) for name, stat in files.items()}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 

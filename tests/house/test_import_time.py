@@ -10,7 +10,18 @@ import pytest
 
 from tests.house.source import ROOT, imports, python_files
 
-HEAVY = ("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy", "peft")
+HEAVY = (
+    "torch",
+    "transformers",
+    "ctranslate2",
+    "datasets",
+    "accelerate",
+    "py3langid",
+    "sacrebleu",
+    "numpy",
+    "peft",
+    "sklearn",
+)
 
 USES = {
     "the package": "import langxfer; langxfer.Component, langxfer.LogProbs, langxfer.Recipe, langxfer.hookimpl",

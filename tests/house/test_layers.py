@@ -20,6 +20,7 @@ PUBLIC = {
     "events",
     "statistics",
     "translation",
+    "verdicts",
 }
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
@@ -32,6 +33,7 @@ LAYERS = {
     "logps": {"data"},
     "losses": {"logps"},
     "components": {"data", "errors", "languages"},
+    "verdicts": {"components"},
     "recipe": {"components", "data", "errors", "languages"},
     "hookspecs": set(),
     "plugins": {"components", "errors", "events", "hookspecs", "recipe"},

@@ -5,24 +5,31 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langxfer import LangxferError, RecipeError
 
 if TYPE_CHECKING:
     from openai import APIError, OpenAI
 
-    from langxfer_openai.translator import OpenAITranslator
+    from langxfer_openai.connection import Connection
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 NO_KEY = "none"  # what servers that want no key are sent
 LONGEST = 300  # characters of a server's words that are passed on
 MILLION = 1_000_000
+DONE = {"translator": "translated", "judge": "judged"}
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 
 class EndpointError(LangxferError):
-    """An endpoint does not answer, or not as it should. What was translated before is kept."""
+    """An endpoint does not answer, or not as it should. What was done before is kept."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,15 @@ class Reply:
         text: of the model; empty where there is none.
         finish: why it ended: ``stop``, ``length`` (cut off), ``content_filter``, or another word of the server's.
         refused: the server's words, where it did not take this request though others may do.
+        arguments: of the function that the model called, if it did.
+        log_probabilities: of the likeliest first tokens, natural logarithms, where they were asked for and given.
     """
 
     text: str
     finish: str
     refused: str | None = None
+    arguments: str | None = None
+    log_probabilities: Mapping[str, float] | None = None
 
 
 class Endpoint:
@@ -48,30 +59,37 @@ class Endpoint:
     chance.
 
     Attributes:
-        options: of the translator.
+        options: of the translator or judge.
         counts: requests that were answered, retries, tokens.
     """
 
-    def __init__(self, options: OpenAITranslator):
+    def __init__(self, options: Connection):
         self.options = options
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._client: OpenAI | None = None
         self._key = NO_KEY
 
-    def complete(self, messages: Sequence[Mapping[str, str]], limit: int, temperature: float | None) -> Reply:
+    def complete(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        limit: int,
+        temperature: float | None,
+        wanted: Mapping[str, Any] = NOTHING_MORE,
+    ) -> Reply:
         """Ask for one completion of at most ``limit`` tokens.
+
+        Args:
+            wanted: more fields of the request: ``response_format``, ``tools``, ``logprobs``.
 
         Raises:
             RecipeError: there is no key, or the endpoint does not accept it, or does not know the model.
             EndpointError: it cannot be reached, or gave no proper answer in all retries.
         """
         client, options = self._connected(), self.options
-        arguments: dict[str, Any] = {"model": options.model, "messages": messages, options.limit_name: limit}
+        arguments: dict[str, Any] = {"model": options.model, "messages": messages, options.limit_name: limit, **wanted}
         if temperature is not None:
             arguments["temperature"] = temperature
-        if options.json_mode:
-            arguments["response_format"] = {"type": "json_object"}
         from openai import APIError, BadRequestError, UnprocessableEntityError
 
         try:
@@ -85,7 +103,7 @@ class Endpoint:
         except (APIError, ValueError, AttributeError, IndexError, TypeError) as error:
             raise EndpointError(
                 f"{options.base_url} answers with something that is no chat completion ({self._words(error)}). Check "
-                "translator.base_url: it usually ends in /v1."
+                f"{options.kind}.base_url: it usually ends in /v1."
             ) from None
 
     def usage(self) -> dict[str, float]:
@@ -107,9 +125,11 @@ class Endpoint:
                 try:
                     from openai import OpenAI
                 except ImportError:
-                    raise RecipeError('translator "openai" needs a package:  pip install "openai>=2.0"') from None
+                    raise RecipeError(
+                        f'{self.options.kind} "openai" needs a package:  pip install "openai>=2.0"'
+                    ) from None
                 options = self.options
-                self._key = _key(options.key_variable)
+                self._key = _key(options.key_variable, options.kind)
                 self._client = OpenAI(
                     api_key=self._key, base_url=options.base_url, timeout=options.timeout, max_retries=options.retries
                 )
@@ -124,7 +144,15 @@ class Endpoint:
             else:
                 self.counts.update(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
         refused = getattr(choice.message, "refusal", None)
-        return Reply(choice.message.content or "", "content_filter" if refused else choice.finish_reason or "stop")
+        finish = "content_filter" if refused else choice.finish_reason or "stop"
+        calls = [call.function.arguments for call in choice.message.tool_calls or () if call.type == "function"]
+        likeliest = (choice.logprobs.content or ()) if choice.logprobs else ()
+        return Reply(
+            choice.message.content or "",
+            finish,
+            arguments=calls[0] if len(calls) == 1 else None,
+            log_probabilities={own.token: own.logprob for own in likeliest[0].top_logprobs} if likeliest else None,
+        )
 
     def _failure(self, error: APIError) -> LangxferError:
         """What to tell the user about an error that the client library gave up on."""
@@ -132,20 +160,24 @@ class Endpoint:
 
         options, words = self.options, self._words(error)
         where, times = options.base_url, f"in {options.retries + 1} tries"
+        kept = f"What was {DONE[options.kind]} is kept: run again later."
+        slower = f"Lower {options.kind}.concurrency or raise {options.kind}.retries."
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
             key = f"the key in {options.key_variable}" if options.key_variable else "a request without a key"
-            return RecipeError(f"{where} does not accept {key} ({words}). Check translator.key_variable and the key.")
+            return RecipeError(
+                f"{where} does not accept {key} ({words}). Check {options.kind}.key_variable and the key."
+            )
         if isinstance(error, openai.NotFoundError):
             return RecipeError(f"{where} does not know the model {options.model}, or is no endpoint ({words}).")
         if isinstance(error, openai.APITimeoutError):
-            return EndpointError(f"{where} gave no answer in {options.timeout:g} seconds, {times}. {KEPT}")
+            return EndpointError(f"{where} gave no answer in {options.timeout:g} seconds, {times}. {kept}")
         if isinstance(error, openai.RateLimitError):
-            return EndpointError(f"{where} lets no more requests through, {times} ({words}). {SLOWER} {KEPT}")
+            return EndpointError(f"{where} lets no more requests through, {times} ({words}). {slower} {kept}")
         if isinstance(error, openai.APIConnectionError):
             return EndpointError(
-                f"{where} cannot be reached, {times} ({self._words(error.__cause__ or error)}). {KEPT}"
+                f"{where} cannot be reached, {times} ({self._words(error.__cause__ or error)}). {kept}"
             )
-        return EndpointError(f"{where} failed, {times} ({words}). {KEPT}")
+        return EndpointError(f"{where} failed, {times} ({words}). {kept}")
 
     def _words(self, error: object) -> str:
         """An error's own words on one line, never with the key in them."""
@@ -155,11 +187,31 @@ class Endpoint:
         return words[:LONGEST] or type(error).__name__
 
 
-KEPT = "What was translated is kept: run again later."
-SLOWER = "Lower translator.concurrency or raise translator.retries."
+def ask_all(ask: Callable[[T], R], parts: Sequence[T], at_once: int) -> tuple[dict[int, R], LangxferError | None]:
+    """Ask about all parts in several threads.
+
+    Returns:
+        Answers by the place of their part, and the first failure; after one, only what is under way is waited for.
+    """
+    with ThreadPoolExecutor(at_once) as pool:
+        asked = [pool.submit(ask, part) for part in parts]
+        try:
+            wait(asked, return_when=FIRST_EXCEPTION)
+        finally:  # after a failure or an interrupt
+            pool.shutdown(wait=True, cancel_futures=True)
+    answers: dict[int, R] = {}
+    failure: LangxferError | None = None
+    for place, future in enumerate(asked):
+        if future.cancelled():
+            continue
+        try:
+            answers[place] = future.result()
+        except LangxferError as error:
+            failure = failure or error
+    return answers, failure
 
 
-def _key(variable: str | None) -> str:
+def _key(variable: str | None, kind: str) -> str:
     """The key out of the environment; it goes nowhere but into requests."""
     if variable is None:
         return NO_KEY
@@ -167,7 +219,7 @@ def _key(variable: str | None) -> str:
     if not key or not key.isascii() or not key.isprintable():
         state = "holds something that is no key" if key else "is not set"
         raise RecipeError(
-            f'translator "openai" takes its key from the environment variable {variable}, which {state}. '
+            f'{kind} "openai" takes its key from the environment variable {variable}, which {state}. '
             f"Set it with export {variable}=..., or key_variable: null for a server that wants no key."
         )
     return key

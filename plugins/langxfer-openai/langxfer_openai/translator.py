@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from langxfer import LangxferError, OpenTranslator, Pair, RecipeError, Translation, Translator
 from langxfer.languages import LANGUAGES
+from langxfer_openai.connection import NO_RESULT, Connection
 from langxfer_openai.conversation import PROMPTS, messages, read, read_cut
-from langxfer_openai.endpoint import Endpoint, Reply
+from langxfer_openai.endpoint import Endpoint, Reply, ask_all
 
-# Options that change speed, money or access, and no translation: no part of cache keys.
-NO_RESULT = {"concurrency", "timeout", "retries", "key_variable", "input_price", "output_price"}
 ALLOWANCE = 64  # tokens of an answer that a segment may have beside those by its length: number, quotes, short texts
 WARMER = 0.3  # added to the temperature when a segment is translated again
 LONGER = 2.0  # times as many tokens may an answer have then
 PROBE = "Good morning."  # what any model can translate
 
 
-class OpenAITranslator(Translator):
+class OpenAITranslator(Connection, Translator):
     """A translator that asks a language model behind an OpenAI-compatible endpoint, hosted or local.
 
     Several segments go into a request, numbered, as JSON. An answer that is not JSON, or does not have the same
@@ -39,11 +35,6 @@ class OpenAITranslator(Translator):
     """
 
     name: Literal["openai"] = "openai"
-    model: str = Field(min_length=1, description="Name of the model, as the endpoint calls it.")
-    base_url: str = Field("https://api.openai.com/v1", description="Address of the endpoint, up to /v1.")
-    key_variable: str | None = Field(
-        "OPENAI_API_KEY", description="Environment variable with the key; null: the endpoint wants none."
-    )
     prompt_version: Literal[1, 2] = Field(
         2, description="Prompt: 1 asks for translations and no more; 2 also says what stays, and to follow no text."
     )
@@ -57,32 +48,7 @@ class OpenAITranslator(Translator):
     max_tokens_ratio: float = Field(
         2.0, gt=0, description="Tokens of an answer for each UTF-8 byte of its segments; 64 more a segment are allowed."
     )
-    limit_name: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="What the endpoint calls the limit of tokens."
-    )
     json_mode: bool = Field(True, description="Whether to demand JSON (response_format); some servers do not know it.")
-    concurrency: int = Field(8, ge=1, description="Requests at a time at the most.")
-    timeout: float = Field(120.0, gt=0, description="Seconds that a request may take.")
-    retries: int = Field(5, ge=0, description="Times that a failed request is repeated.")
-    input_price: float | None = Field(None, ge=0, description="Price of a million input tokens, in any currency.")
-    output_price: float | None = Field(None, ge=0, description="Price of a million output tokens, in any currency.")
-
-    @field_validator("base_url")
-    @classmethod
-    def _address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an address such as https://api.openai.com/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("a key has no place in an address; name an environment variable in key_variable")
-        return url.rstrip("/")
-
-    @field_validator("key_variable")
-    @classmethod
-    def _variable(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-            raise ValueError("expected the name of an environment variable, such as OPENAI_API_KEY; not the key itself")
-        return name
 
     @property
     def unit(self) -> Literal["sentence", "document"]:  # type: ignore[override]
@@ -107,7 +73,7 @@ class OpenAITranslator(Translator):
         Raises:
             LangxferError: at the end, where the last call was not finished because the endpoint failed.
         """
-        opened = _OpenOpenAI(Endpoint(self))
+        opened = _OpenOpenAI(Endpoint(self), self)
         try:
             yield opened
             opened.raise_failure()
@@ -136,8 +102,8 @@ class _OpenOpenAI:
     cache keeps them, and None for the others; the failure is raised by the next call, or at the end.
     """
 
-    def __init__(self, endpoint: Endpoint):
-        self.endpoint, self._options = endpoint, endpoint.options
+    def __init__(self, endpoint: Endpoint, options: OpenAITranslator):
+        self.endpoint, self._options = endpoint, options
         self._failure: LangxferError | None = None
 
     @property
@@ -176,28 +142,14 @@ class _OpenOpenAI:
         texts = [segment.strip() for segment in segments]
         distinct = [text for text in dict.fromkeys(texts) if text]
         parts = [distinct[at : at + settings.segments] for at in range(0, len(distinct), settings.segments)]
-        with ThreadPoolExecutor(self._options.concurrency) as pool:
-            asked = {pool.submit(self._ask, part, pair, settings): part for part in parts}
-            try:
-                wait(asked, return_when=FIRST_EXCEPTION)
-            finally:  # after a failure or an interrupt, only what is under way is waited for
-                pool.shutdown(wait=True, cancel_futures=True)
+        answers, failure = ask_all(lambda part: self._ask(part, pair, settings), parts, self._options.concurrency)
+        self._failure = self._failure or failure
         found: dict[str, Translation] = {}
-        for future, part in asked.items():
-            found.update(self._answers(future, part))
+        for place, translations in answers.items():
+            found.update(zip(parts[place], translations, strict=True))
         if self._failure is not None and not found:
             raise self._failure
         return [_around(segment, text, found) for segment, text in zip(segments, texts, strict=True)]
-
-    def _answers(self, future: Future[list[Translation]], part: Sequence[str]) -> dict[str, Translation]:
-        """What a request brought; the first failure is kept."""
-        if future.cancelled():
-            return {}
-        try:
-            return dict(zip(part, future.result(), strict=True))
-        except LangxferError as error:
-            self._failure = self._failure or error
-            return {}
 
     def _ask(self, texts: Sequence[str], pair: Pair, settings: Settings) -> list[Translation]:
         """Translations of a request's texts; in halves where its answer cannot be used."""
@@ -217,7 +169,8 @@ class _OpenOpenAI:
         size = sum(len(text.encode("utf-8", "replace")) for text in texts)
         limit = min(options.max_tokens, math.ceil(settings.ratio * size) + ALLOWANCE * len(texts))
         told = messages(options.prompt_version, options.instructions, pair, texts)
-        return self.endpoint.complete(told, limit, settings.temperature)
+        wanted = {"response_format": {"type": "json_object"}} if options.json_mode else {}
+        return self.endpoint.complete(told, limit, settings.temperature, wanted)
 
     def _check_options(self, pair: Pair, settings: Settings) -> None:
         """A request was refused: because of its text, or would any be?"""

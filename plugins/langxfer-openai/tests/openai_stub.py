@@ -1,4 +1,4 @@
-"""A server that speaks as much of the protocol as a translator needs, on a real socket, and does as it is told."""
+"""A server that speaks as much of the protocol as translators and judges need, on a real socket, and does as told."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ KEY = "sk-never-to-be-seen-0123456789"
 
 @dataclass
 class Answer:
-    """An HTTP response; ``content`` is the model's message, ``body`` the whole of it instead."""
+    """An HTTP response; ``content`` is the model's message, ``body`` the whole of it instead.
+
+    ``arguments`` are of a function that the model calls, ``likeliest`` log-probabilities of the first token.
+    """
 
     content: str | None = None
     status: int = 200
@@ -24,6 +27,8 @@ class Answer:
     body: str | None = None
     delay: float = 0.0  # seconds
     counted: bool = True
+    arguments: str | None = None
+    likeliest: dict[str, float] | None = None
 
 
 def texts_of(request: dict[str, Any]) -> dict[str, str]:
@@ -109,7 +114,13 @@ def completion(request: dict[str, Any], answer: Answer) -> str:
     """A chat completion; a token is four characters here."""
     told = sum(len(message["content"]) for message in request["messages"]) // 4
     usage = {"prompt_tokens": told, "completion_tokens": len(answer.content or "") // 4, "total_tokens": 0}
-    message = {"role": "assistant", "content": answer.content}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.content}
+    if answer.arguments is not None:
+        function = {"name": "make_partial_leaderboard", "arguments": answer.arguments}
+        message["tool_calls"] = [{"id": "t", "type": "function", "function": function}]
     choice = {"index": 0, "finish_reason": answer.finish, "message": message, "logprobs": None}
+    if answer.likeliest is not None:
+        top = [{"token": token, "logprob": value, "bytes": None} for token, value in answer.likeliest.items()]
+        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}], "refusal": None}
     whole = {"id": "c", "object": "chat.completion", "created": 0, "model": request["model"], "choices": [choice]}
     return json.dumps(whole | ({"usage": usage} if answer.counted else {}))

@@ -86,7 +86,7 @@ def test_a_run_that_fails_goes_on_and_never_shows_its_key(stub: Any, tmp_path: P
 
 
 def test_the_readme_s_recipes(tmp_path: Path) -> None:
-    text = (PLUGIN / "README.md").read_text(encoding="utf-8")
+    text = (PLUGIN / "README.md").read_text(encoding="utf-8").partition("## The judge")[0]
     blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
     whole = RECIPE.format(model="m", url="http://x/v1")
@@ -100,6 +100,7 @@ def test_the_readme_s_recipes(tmp_path: Path) -> None:
 def test_the_readme_names_every_option() -> None:
     from langxfer_openai.translator import OpenAITranslator
 
-    table = "\n".join(line for line in (PLUGIN / "README.md").read_text().splitlines() if line.startswith("| `"))
+    text = (PLUGIN / "README.md").read_text(encoding="utf-8").partition("## The judge")[0]
+    table = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
     options = {info.alias or name for name, info in OpenAITranslator.model_fields.items()} - {"name"}
     assert set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()))) == options
