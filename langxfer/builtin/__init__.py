@@ -50,8 +50,10 @@ def register_selectors() -> list[type[Selector]]:
 def register_evaluators() -> list[type[Evaluator]]:
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
+    from langxfer.builtin.evaluators.perplexity import Perplexity
+    from langxfer.builtin.evaluators.translation_quality import TranslationQuality
 
-    return [LanguageFidelity, HeldOut]
+    return [LanguageFidelity, HeldOut, TranslationQuality, Perplexity]
 
 
 @hookimpl

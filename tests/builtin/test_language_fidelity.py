@@ -172,8 +172,8 @@ def test_scores_by_hand() -> None:
     german = scores["de"]
     assert german.standard_error == pytest.approx(100 * math.sqrt(0.4 * 0.6 / 10))
     assert (german.unit, german.higher_is_better, scores["de/empty"].higher_is_better) == ("%", True, False)
-    head = f"id:py3langid-{version('py3langid')}|rules:langxfer-2|n:10|temp:0|max_new_tokens:96|min_words:2|"
-    assert german.signature.startswith(head)
+    made = "rules:langxfer-2|temp:0|max_new_tokens:96|min_words:2|min_confidence:0.1|n:10"
+    assert german.signature.startswith(f"id:py3langid-{version('py3langid')}|{made}|prompts:")
     assert evaluation.rows[5] == {
         **{"id": "5/de", "language": "de", "prompt": "question 5", "answer": "", "verdict": "empty", "score": 0.0},
         **{"detected": None, "confidence": None, "right_lines": 0, "wrong_lines": 0, "english": None},

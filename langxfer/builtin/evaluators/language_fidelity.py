@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -182,11 +182,12 @@ class LanguageFidelity(Evaluator):
             tag = answer.prompt.language
             by_language.setdefault(tag, []).append((answer, rules(answer.text, answer.prompt.text, tag)))
         scores = self._own_scores if self.preset == "langxfer" else self._confusion_scores
-        found = [score for tag, judged in by_language.items() for score in scores(tag, judged)]
+        how = self._how()
+        found = [score for tag, judged in by_language.items() for score in scores(tag, judged, how)]
         return Evaluation(found, [self._row(*pair) for judged in by_language.values() for pair in judged])
 
-    def _own_scores(self, tag: str, judged: Judged) -> Iterator[Score]:
-        n, text = len(judged), self._signature(judged)
+    def _own_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
+        n, text = len(judged), _signature(judged, how)
         counts = Counter(outcome.verdict for _, outcome in judged)
         covered = sum(counts[verdict] for verdict in JUDGED)
         yield _rate(f"{tag}", counts["full"], n if covered else 0, text, n=n)
@@ -197,8 +198,8 @@ class LanguageFidelity(Evaluator):
         for verdict in ("mixed", "wrong", "unknown", "too_short", "empty"):
             yield _rate(f"{tag}/{verdict}", counts[verdict], n, text, higher_is_better=False)
 
-    def _confusion_scores(self, tag: str, judged: Judged) -> Iterator[Score]:
-        n, text = len(judged), self._signature(judged)
+    def _confusion_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
+        n, text = len(judged), _signature(judged, how)
         counts = Counter(outcome.verdict for _, outcome in judged)
         covered = sum(counts[verdict] for verdict in JUDGED)
         lines = _rate(f"{tag}/lpr", counts["full"], covered, text)
@@ -212,23 +213,20 @@ class LanguageFidelity(Evaluator):
         yield Score(f"language_fidelity/{tag}/line_accuracy", value, error, covered, text, "%")
         yield _rate(f"{tag}/coverage", covered, n, text)
 
-    def _signature(self, judged: Judged) -> str:
+    def _how(self) -> dict[str, object]:
+        """What signatures say of how answers were made and judged."""
         sampled = {"top_p": self.top_p, "seed": self.seed} if self.temperature else {}
         own = {"min_words": self.min_words, "min_confidence": f"{self.min_confidence:g}"}
         tokenizers = {package: found for package, found in tokenizer_versions().items() if found}
-        return signature(
-            {
-                "id": identifier_version(self.identifier),
-                "rules": f"{self.preset}-{self.results_version}",
-                "n": len(judged),
-                "temp": f"{self.temperature:g}",
-                **sampled,
-                "max_new_tokens": self.max_new_tokens,
-                **(own if self.preset == "langxfer" else tokenizers),
-                **({} if self.words is None else {"words": digest([sorted(read_english(self.words))])}),
-                "prompts": digest((answer.prompt.id, answer.prompt.text) for answer, _ in judged),
-            }
-        )
+        return {
+            "id": identifier_version(self.identifier),
+            "rules": f"{self.preset}-{self.results_version}",
+            "temp": f"{self.temperature:g}",
+            **sampled,
+            "max_new_tokens": self.max_new_tokens,
+            **(own if self.preset == "langxfer" else tokenizers),
+            **({} if self.words is None else {"words": digest([sorted(read_english(self.words))])}),
+        }
 
     def _row(self, answer: Generation, outcome: Outcome) -> dict[str, Any]:
         skipped = self.preset == "lcb" and outcome.verdict not in JUDGED
@@ -262,6 +260,11 @@ class LanguageFidelity(Evaluator):
         if self.preset == "lcb":
             check_tokenizers(wanted)
         return [p for tag in wanted for p in islice((p for p in prompts if p.language == tag), self.limit)]
+
+
+def _signature(judged: Judged, how: Mapping[str, object]) -> str:
+    prompts = digest((answer.prompt.id, answer.prompt.text) for answer, _ in judged)
+    return signature({**how, "n": len(judged), "prompts": prompts})
 
 
 def _word_level(judged: Judged) -> tuple[int, int]:
