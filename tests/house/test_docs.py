@@ -89,3 +89,11 @@ def test_every_built_in_objective_has_a_page_with_all_its_options() -> None:
         assert f"({name}.md)" in index
         for field, info in cls.model_fields.items():
             assert field == "name" or f"`{info.alias or field}`" in text, f"{name}.md: {info.alias or field}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "evaluators").glob("[!R]*.md")), ids=lambda page: page.stem)
+def test_a_page_of_an_evaluator_has_all_its_options(page: Path) -> None:
+    cls = plugins.load().classes("evaluator")[page.stem]
+    text = page.read_text(encoding="utf-8")
+    for field, info in cls.model_fields.items():
+        assert field == "name" or f"`{info.alias or field}`" in text, info.alias or field
