@@ -136,12 +136,12 @@ def as_published(texts: Sequence[str], tag: str, english: set[str]) -> tuple[flo
     return 100 * (1 - line_errors / judged), 100 * (1 - word_errors / (judged - line_errors))
 
 
-@pytest.mark.parametrize("tag", ["ar", "hi", "ru", "id"])
+@pytest.mark.parametrize("tag", ["hi", "id"])
 def test_real_completions_as_published(tag: str) -> None:
     if not (DATA / "llama-3-instruct.csv").exists():
         pytest.skip("no completions beside the repository (../shared/data/language-confusion)")
     with open(DATA / "llama-3-instruct.csv", encoding="utf-8", newline="") as file:
-        texts = [row["completion"] for row in csv.DictReader(file) if row["language"] == tag]
+        texts = [row["completion"] for row in csv.DictReader(file) if row["language"] == tag][::2]
     listed = (DATA / "words").read_text(encoding="utf-8").split("\n")
     english = {word for word in listed if word.islower() and len(word) > 3}
     found = scores(texts, tag, DATA / "words")
