@@ -19,8 +19,8 @@ from langxfer.components import Evidence, Generation, Prompt
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "language-confusion"
 COMPLETIONS, WORDS = "llama-3-instruct.csv", "words"
 TASKS = ("monolingual", "crosslingual")
-# Llama 3 70B-Instruct in Marchisio et al. 2024 (arXiv 2406.20052): averages, and table 6. Of the word-level rates we
-# had no source at hand.
+# Llama 3 70B-Instruct in Marchisio et al. 2024 (arXiv 2406.20052), averages and table 6, as others quote them;
+# docs/results.md says how surely. Of the word-level rates there was no quotation.
 PUBLISHED = {"monolingual": 46.0, "crosslingual": 30.3}
 PUBLISHED_MONOLINGUAL = {"ar": 21.7, "hi": 23.0, "ja": 10.0, "ko": 0.0, "vi": 10.0, "zh": 8.0}
 RATES = ("lpr", "wpr")
