@@ -53,8 +53,10 @@ def register_evaluators() -> list[type[Evaluator]]:
     from langxfer.builtin.evaluators.held_out import HeldOut
     from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
     from langxfer.builtin.evaluators.mmmlu import Mmmlu
+    from langxfer.builtin.evaluators.perplexity import Perplexity
+    from langxfer.builtin.evaluators.translation_quality import TranslationQuality
 
-    return [LanguageFidelity, HeldOut, Belebele, Mmmlu, AlpacaEval]
+    return [LanguageFidelity, HeldOut, Belebele, Mmmlu, AlpacaEval, TranslationQuality, Perplexity]
 
 
 @hookimpl

@@ -1,53 +1,72 @@
-"""Does the model answer in the language it is asked in? A classifier reads every answer, offline."""
+"""Does the model answer in the language it is asked in? Every answer is read, offline."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-import langxfer
-from langxfer.builtin.evaluators import digest, percentage, signature
+from langxfer.builtin.evaluators import digest, mean, percentage, signature
+from langxfer.builtin.evaluators.identifiers import (
+    PY3LANGID,
+    check_identifiable,
+    identifier_version,
+    load,
+    resolve,
+    unidentifiable,
+)
+from langxfer.builtin.evaluators.language_confusion import (
+    WORD_LEVEL,
+    ConfusionRules,
+    check_tokenizers,
+    tokenizer_versions,
+)
+from langxfer.builtin.evaluators.line_rules import LineRules
+from langxfer.builtin.evaluators.outcomes import JUDGED, Outcome, read_english
+from langxfer.builtin.evaluators.prompt_files import SHIPPED, prompts_of_examples, prompts_of_file, prompts_path
 from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES, check_language
-from langxfer.translation.identification import Classify, Judgement, Verdict, judge_language, load_identifier
 
-# Prompt files that come with langxfer are named langxfer:FILE.
-SHIPPED = "langxfer:"
+Rules = Callable[[str, str, str], Outcome]
+Judged = Sequence[tuple[Generation, Outcome]]
 
 
 class LanguageFidelity(Evaluator):
-    """The share of answers in the language of their prompt.
+    """The share of answers in the language of their prompt, and what became of the others.
 
-    ``language_fidelity/TAG`` is ``100 * right / all prompts of that language``, with the standard error
-    ``100 * sqrt(p (1 - p) / n)``. An answer is
+    An answer is read as a whole and line by line, without code, addresses and what it quotes of the prompt. It is
 
-    - ``empty`` without any visible character,
-    - ``too_short`` with fewer than ``min_words`` words outside code and addresses,
-    - ``unknown`` when the identifier's best guess has a confidence below ``min_confidence``, or is "no language",
-    - ``right`` or ``wrong`` otherwise, as a whole: an answer that changes language midway counts by its greater part.
+    - ``full`` where nothing of it is in another language,
+    - ``mixed`` where a line of five words or more, or the whole, is in another language and the rest is not,
+    - ``wrong`` where all of it is in another language, or in another script,
+    - ``unknown`` where the identifier's best guess has a confidence below ``min_confidence``, or is "no language",
+    - ``too_short`` with fewer than ``min_words`` words,
+    - ``empty`` without any visible character.
 
-    Only ``right`` counts, so a model that says nothing has 0 and not 100. The shares of empty and of too short
-    answers are scores of their own (``/empty``, ``/too_short``).
+    ``language_fidelity/TAG`` is ``100 * full / all prompts of that language``, so silence does not pay; it is null
+    where no answer could be judged. ``/coverage`` is the share that is full, mixed or wrong, ``/lines`` the share of
+    those that is full, ``/words`` the share of full answers without an English word (in languages that are not written
+    in Latin letters); ``/mixed``, ``/wrong``, ``/unknown``, ``/too_short`` and ``/empty`` are shares of all prompts.
+    Standard errors are ``100 * sqrt(p (1 - p) / n)``.
 
-    The identifier is py3langid (Lui and Baldwin 2012), restricted to the languages that langxfer knows. On news
-    sentences in seven languages it is right 99.5 to 100 times in 100, on their first four words 93 to 100.
-    Indonesian and Malay, and Chinese and Cantonese, are not told apart. Prompts that ask for an answer
-    in another language ("Translate into French: …") do not belong in the file.
+    Preset ``lcb`` has the rules of the Language Confusion Benchmark (arXiv 2406.20052) instead: ``/lpr``, ``/wpr``,
+    their harmonic mean ``/lcpr``, ``/line_accuracy`` and ``/coverage``. Rates without a denominator are null there too.
 
     A file of prompts has one JSON object a line: ``id`` and, by BCP-47 tag, the prompt as a text or as
     ``{"instruction": …, "input": …}`` (joined by an empty line). Fields ``output`` are ignored. Without a file, the
     prompts of the validation examples are asked, in both languages; a source prompt with several targets once.
+    Prompts that ask for an answer in another language ("Translate into French: …") do not belong in it.
     """
+
+    results_version: ClassVar[int] = 2
 
     name: Literal["language_fidelity"] = "language_fidelity"
     prompts_file: str | None = Field(
@@ -60,6 +79,18 @@ class LanguageFidelity(Evaluator):
         None, min_length=1, description="BCP-47 tags asked; null: all of the file or of the validation examples."
     )
     limit: int | None = Field(None, ge=1, description="Ask the first n prompts of each language.")
+    preset: Literal["langxfer", "lcb"] = Field(
+        "langxfer", description="Rules of judgement: ours, or those of the Language Confusion Benchmark."
+    )
+    identifier: str = Field(
+        PY3LANGID, min_length=1, description="py3langid, lingua, or the file of a fastText model such as lid.176.bin."
+    )
+    words: str | None = Field(
+        None,
+        min_length=1,
+        description="File of English words, one a line; null: langxfer takes any of over three lower-case Latin "
+        "letters, lcb leaves /wpr and /lcpr out.",
+    )
     max_new_tokens: int = Field(96, ge=1, description="Longest answer, in tokens.")
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(
@@ -71,86 +102,148 @@ class LanguageFidelity(Evaluator):
 
     @field_validator("languages")
     @classmethod
-    def _identifiable(cls, tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _known(cls, tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for tag in tags or ():
-            if not LANGUAGES[check_language(tag)].identifier:
-                raise ValueError(_unidentifiable(tag))
+            check_language(tag)
         if tags and len(set(tags)) < len(tags):
             raise ValueError(f"a language is listed twice: {', '.join(tags)}")
         return tags
 
     @model_validator(mode="after")
-    def _sampled(self) -> LanguageFidelity:
+    def _consistent(self) -> LanguageFidelity:
         if self.top_p < 1 and self.temperature == 0:
             raise ValueError("top_p has no effect at temperature 0 (greedy). Set a temperature, or remove top_p")
+        fields = type(self).model_fields
+        for option in ("min_words", "min_confidence") if self.preset == "lcb" else ():
+            if getattr(self, option) != fields[option].default:
+                raise ValueError(f'{option} has no effect with preset "lcb", which has its own. Remove {option}')
+        for tag in self.languages or () if self.identifier == PY3LANGID else ():
+            if not LANGUAGES[tag].identifier:
+                raise ValueError(f"{unidentifiable(tag)}. Leave it out")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The content of the prompts file instead of its place, and the identifier's version.
+        """The contents of files instead of their places, and the versions of what reads the answers.
 
         Raises:
-            DataError: the file cannot be read, or its prompts cannot be used.
+            RecipeError: the identifier's package is not installed.
+            DataError: a file cannot be read, or its prompts cannot be used.
         """
-        if self.prompts_file is None:
-            return {"identifier": _identifier_version()}
-        self._chosen(self._from_file())
-        content = hashlib.sha256(self._path().read_bytes()).hexdigest()
-        return {"prompts": content, "identifier": _identifier_version()}
+        found: dict[str, Any] = {"identifier": identifier_version(self.identifier)}
+        if self.prompts_file is not None:
+            self._chosen(prompts_of_file(self.prompts_file))
+            found["prompts"] = hashlib.sha256(prompts_path(self.prompts_file).read_bytes()).hexdigest()
+        if self.words is not None:
+            found["words"] = digest([sorted(read_english(self.words))])
+        if self.preset == "lcb":
+            found["tokenizers"] = tokenizer_versions()
+        return found
 
     def resolve(self, folder: Path) -> LanguageFidelity:
-        if self.prompts_file is None or self.prompts_file.startswith(SHIPPED) or Path(self.prompts_file).is_absolute():
-            return self
-        return self.model_copy(update={"prompts_file": str((folder / self.prompts_file).resolve())})
+        found: dict[str, str] = {"identifier": resolve(self.identifier, folder)}
+        if self.words is not None:
+            found["words"] = str((folder / self.words).resolve())
+        if self.prompts_file is not None and not self.prompts_file.startswith(SHIPPED):
+            found["prompts_file"] = str((folder / self.prompts_file).resolve())
+        return self.model_copy(update=found) if any(getattr(self, key) != found[key] for key in found) else self
 
     def prompts(self, examples: Sequence[ParallelExample]) -> list[Prompt]:
         """The prompts of each language; their ids are ``ID/TAG``.
 
         Raises:
-            DataError: there are none, the file is wrong, or py3langid cannot identify one of the languages.
+            RecipeError: a package is missing.
+            DataError: there are none, a file is wrong, or the identifier cannot tell one of the languages.
         """
-        return self._chosen(self._from_file() if self.prompts_file is not None else _from_examples(examples))
+        own = prompts_of_examples(examples) if self.prompts_file is None else prompts_of_file(self.prompts_file)
+        return self._chosen(own)
 
     def sampling(self) -> Sampling:
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
 
+    def rules(self, tags: Sequence[str]) -> Rules:
+        """What judges an answer to a prompt that is due in one of these languages: ``rules(answer, prompt, tag)``.
+
+        Raises:
+            RecipeError: a package is missing.
+            DataError: a file is wrong, or the identifier cannot tell one of the languages.
+        """
+        identifier = load(self.identifier, tags)
+        english = None if self.words is None else read_english(self.words)
+        if self.preset == "langxfer":
+            return LineRules(identifier, self.min_words, self.min_confidence, english)
+        check_tokenizers(tags)
+        return ConfusionRules(identifier, english)
+
     def evaluate(self, evidence: Evidence) -> Evaluation:
-        """Three scores a language, in percent; a row an answer."""
-        classify = load_identifier()
-        by_language: dict[str, list[tuple[Generation, Judgement]]] = {}
+        """The scores of each language, in percent; a row an answer. Stored answers will do as well."""
+        by_language: dict[str, list[tuple[Generation, Outcome]]] = {}
+        rules = self.rules(tuple(dict.fromkeys(answer.prompt.language for answer in evidence.generations)))
         for answer in evidence.generations:
-            judgement = self.judge(answer.text, answer.prompt.language, classify)
-            by_language.setdefault(answer.prompt.language, []).append((answer, judgement))
-        scores = [score for tag, judged in by_language.items() for score in self._scores(tag, judged)]
-        return Evaluation(scores, [_row(*pair) for judged in by_language.values() for pair in judged])
+            tag = answer.prompt.language
+            by_language.setdefault(tag, []).append((answer, rules(answer.text, answer.prompt.text, tag)))
+        scores = self._own_scores if self.preset == "langxfer" else self._confusion_scores
+        how = self._how()
+        found = [score for tag, judged in by_language.items() for score in scores(tag, judged, how)]
+        return Evaluation(found, [self._row(*pair) for judged in by_language.values() for pair in judged])
 
-    def judge(self, answer: str, tag: str, classify: Classify) -> Judgement:
-        """The verdict on an answer that is due in language ``tag``; ``classify`` gives label and probability."""
-        return judge_language(answer, tag, classify, self.min_words, self.min_confidence)
+    def _own_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
+        n, text = len(judged), _signature(judged, how)
+        counts = Counter(outcome.verdict for _, outcome in judged)
+        covered = sum(counts[verdict] for verdict in JUDGED)
+        yield _rate(f"{tag}", counts["full"], n if covered else 0, text, n=n)
+        yield _rate(f"{tag}/coverage", covered, n, text)
+        yield _rate(f"{tag}/lines", counts["full"], covered, text)
+        if LANGUAGES[tag].script != "Latn":
+            yield _rate(f"{tag}/words", *_word_level(judged), text)
+        for verdict in ("mixed", "wrong", "unknown", "too_short", "empty"):
+            yield _rate(f"{tag}/{verdict}", counts[verdict], n, text, higher_is_better=False)
 
-    def _scores(self, tag: str, judged: Sequence[tuple[Generation, Judgement]]) -> Iterator[Score]:
-        n = len(judged)
-        counts = Counter(judgement.verdict for _, judgement in judged)
+    def _confusion_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
+        n, text = len(judged), _signature(judged, how)
+        counts = Counter(outcome.verdict for _, outcome in judged)
+        covered = sum(counts[verdict] for verdict in JUDGED)
+        lines = _rate(f"{tag}/lpr", counts["full"], covered, text)
+        yield lines
+        if self.words is not None and tag.split("-")[0] in WORD_LEVEL:
+            words = _rate(f"{tag}/wpr", *_word_level(judged), text)
+            yield words
+            yield _harmonic(f"language_fidelity/{tag}/lcpr", lines, words)
+        shares = [100 * o.right_lines / (o.right_lines + o.wrong_lines) for _, o in judged if o.verdict in JUDGED]
+        value, error = mean(shares) if shares else (None, None)
+        yield Score(f"language_fidelity/{tag}/line_accuracy", value, error, covered, text, "%")
+        yield _rate(f"{tag}/coverage", covered, n, text)
+
+    def _how(self) -> dict[str, object]:
+        """What signatures say of how answers were made and judged."""
         sampled = {"top_p": self.top_p, "seed": self.seed} if self.temperature else {}
-        text = signature(
-            {
-                "id": f"py3langid-{_identifier_version()}",
-                "n": n,
-                "temp": f"{self.temperature:g}",
-                **sampled,
-                "max_new_tokens": self.max_new_tokens,
-                "min_words": self.min_words,
-                "min_confidence": f"{self.min_confidence:g}",
-                "prompts": digest((answer.prompt.id, answer.prompt.text) for answer, _ in judged),
-            }
-        )
-        kinds: tuple[tuple[Verdict, str, bool], ...] = (
-            ("right", "", True),
-            ("empty", "/empty", False),
-            ("too_short", "/too_short", False),
-        )
-        for verdict, suffix, higher_is_better in kinds:
-            value, error = percentage(counts[verdict], n)
-            yield Score(f"language_fidelity/{tag}{suffix}", value, error, n, text, "%", higher_is_better)
+        own = {"min_words": self.min_words, "min_confidence": f"{self.min_confidence:g}"}
+        tokenizers = {package: found for package, found in tokenizer_versions().items() if found}
+        return {
+            "id": identifier_version(self.identifier),
+            "rules": f"{self.preset}-{self.results_version}",
+            "temp": f"{self.temperature:g}",
+            **sampled,
+            "max_new_tokens": self.max_new_tokens,
+            **(own if self.preset == "langxfer" else tokenizers),
+            **({} if self.words is None else {"words": digest([sorted(read_english(self.words))])}),
+        }
+
+    def _row(self, answer: Generation, outcome: Outcome) -> dict[str, Any]:
+        skipped = self.preset == "lcb" and outcome.verdict not in JUDGED
+        return {
+            "id": answer.prompt.id,
+            "language": answer.prompt.language,
+            "prompt": answer.prompt.text,
+            "answer": answer.text,
+            "verdict": outcome.verdict,
+            "score": None if skipped else float(outcome.verdict == "full"),
+            "detected": outcome.detected,
+            "confidence": outcome.confidence,
+            "right_lines": outcome.right_lines,
+            "wrong_lines": outcome.wrong_lines,
+            "english": None if outcome.english is None else list(outcome.english),
+            "finished": answer.finished,
+        }
 
     def _chosen(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         found = dict.fromkeys(prompt.language for prompt in prompts)
@@ -163,98 +256,38 @@ class LanguageFidelity(Evaluator):
         if not found:
             raise DataError(f"language_fidelity: there are no prompts in {origin}.")
         wanted = self.languages or tuple(found)
-        for tag in wanted:
-            if not LANGUAGES[tag].identifier:
-                raise DataError(f"language_fidelity: {_unidentifiable(tag)}: list the others in languages")
+        check_identifiable(self.identifier, wanted)
+        if self.preset == "lcb":
+            check_tokenizers(wanted)
         return [p for tag in wanted for p in islice((p for p in prompts if p.language == tag), self.limit)]
 
-    def _path(self) -> Path:
-        assert self.prompts_file is not None, "only called with a file"
-        if not self.prompts_file.startswith(SHIPPED):
-            return Path(self.prompts_file)
-        return Path(langxfer.__file__).parent / "builtin" / "quickstart" / self.prompts_file.removeprefix(SHIPPED)
 
-    def _from_file(self) -> list[Prompt]:
-        prompts = list(_read_prompts(self._path(), self.prompts_file or ""))
-        for identifier, count in Counter(prompt.id for prompt in prompts).items():
-            if count > 1:
-                name, tag = identifier.rsplit("/", 1)
-                raise DataError(f'{self.prompts_file}: id "{name}" occurs {count} times in {tag}. Ids must be unique.')
-        return prompts
+def _signature(judged: Judged, how: Mapping[str, object]) -> str:
+    prompts = digest((answer.prompt.id, answer.prompt.text) for answer, _ in judged)
+    return signature({**how, "n": len(judged), "prompts": prompts})
 
 
-def _read_prompts(path: Path, label: str) -> Iterator[Prompt]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{label}: cannot read the prompts file {path} ({error.strerror}).") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{label}: byte {error.start} is not UTF-8. Store the prompts as UTF-8.") from None
-    # Only line feeds end a line of JSONL: a text may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield from _parse(line, f"{label}:{number}")
+def _word_level(judged: Judged) -> tuple[int, int]:
+    """Of the answers in which English words were looked for: those without any, and all."""
+    looked = [outcome.english for _, outcome in judged if outcome.english is not None]
+    return sum(not words for words in looked), len(looked)
 
 
-def _parse(line: str, where: str) -> Iterator[Prompt]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({error}). Expected one object a line.") from None
-    if not isinstance(row, dict) or not isinstance(row.get("id"), str | int) or len(row) < 2:
-        raise DataError(f'{where}: expected {{"id": …, "TAG": prompt, …}} with BCP-47 tags, found {line.strip()[:80]}')
-    for tag, prompt in row.items():
-        if tag == "id":
-            continue
-        try:
-            check_language(tag)
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from None
-        yield Prompt(f"{row['id']}/{tag}", _prompt_text(prompt, f"{where}: {tag}"), tag)
+def _rate(
+    name: str, count: int, of: int, text: str, n: int | None = None, higher_is_better: bool | None = True
+) -> Score:
+    """``count`` of ``of`` in percent; null of none."""
+    value, error = percentage(count, of) if of else (None, None)
+    return Score(f"language_fidelity/{name}", value, error, of if n is None else n, text, "%", higher_is_better)
 
 
-def _prompt_text(prompt: object, where: str) -> str:
-    if isinstance(prompt, dict):
-        unknown = sorted(prompt.keys() - {"instruction", "input", "output"})
-        if unknown:
-            raise DataError(
-                f"{where}: unknown field {', '.join(unknown)}. Expected instruction and, where needed, input."
-            )
-        parts = [prompt.get("instruction"), prompt.get("input") or ""]
-    else:
-        parts = [prompt]
-    texts = [part.strip() for part in parts if isinstance(part, str)]
-    if len(texts) < len(parts) or not texts[0]:
-        raise DataError(f"{where}: expected a text, or instruction (and input) as texts, found {prompt!r:.80}.")
-    return "\n\n".join(text for text in texts if text)
-
-
-def _from_examples(examples: Sequence[ParallelExample]) -> list[Prompt]:
-    found: dict[tuple[str, str], Prompt] = {}
-    for example in examples:
-        for turn in (example.source, example.target):
-            found.setdefault(
-                (turn.language, turn.prompt), Prompt(f"{example.id}/{turn.language}", turn.prompt, turn.language)
-            )
-    return list(found.values())
-
-
-def _row(answer: Generation, judgement: Judgement) -> dict[str, Any]:
-    return {
-        "id": answer.prompt.id,
-        "language": answer.prompt.language,
-        "prompt": answer.prompt.text,
-        "answer": answer.text,
-        "detected": judgement.detected,
-        "confidence": judgement.confidence,
-        "verdict": judgement.verdict,
-        "finished": answer.finished,
-    }
-
-
-def _identifier_version() -> str:
-    return version("py3langid")
-
-
-def _unidentifiable(tag: str) -> str:
-    return f'py3langid cannot identify "{tag}" ({LANGUAGES[tag].name}), so no answer would count as right. Leave it out'
+def _harmonic(name: str, lines: Score, words: Score) -> Score:
+    """Harmonic mean of two rates, with its error by the delta method: the second rate is of what passed the first."""
+    if lines.value is None or words.value is None:
+        return Score(name, None, None, lines.n, lines.signature, "%")
+    total = lines.value + words.value
+    if not total:
+        return Score(name, 0.0, None, lines.n, lines.signature, "%")
+    slopes = (2 * (words.value / total) ** 2, 2 * (lines.value / total) ** 2)
+    error = math.hypot(slopes[0] * (lines.standard_error or 0), slopes[1] * (words.standard_error or 0))
+    return Score(name, 2 * lines.value * words.value / total, error, lines.n, lines.signature, "%")
