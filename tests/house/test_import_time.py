@@ -10,7 +10,10 @@ import pytest
 
 from tests.house.source import ROOT, imports, python_files
 
-HEAVY = ("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy", "peft")
+HEAVY = (
+    *("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy", "peft"),
+    *("scipy", "lm_eval"),
+)
 
 USES = {
     "the package": "import langxfer; langxfer.Component, langxfer.LogProbs, langxfer.Recipe, langxfer.hookimpl",

@@ -9,7 +9,10 @@ import pytest
 from tests.house.source import PACKAGE, ROOT, imports, python_files
 
 # What a plugin may use, and built-ins with it.
-PUBLIC = {"components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"}
+PUBLIC = {
+    *("components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"),
+    *("signatures", "statistics"),
+}
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
 LAYERS = {
@@ -17,6 +20,8 @@ LAYERS = {
     "events": set(),
     "data": {"errors"},
     "languages": {"errors"},
+    "signatures": set(),
+    "statistics": set(),
     "logps": {"data"},
     "losses": {"logps"},
     "components": {"data", "errors", "languages"},
@@ -41,7 +46,7 @@ LAYERS = {
         "recipe_text",
         "hub",
     },
-    "report": {"components", "data", "languages", "events", "errors"},
+    "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics"},
     "translation": {"components", "data", "languages", "errors", "hub"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},
