@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluation, Evaluator, Evidence, Generation, ResponseScore
-from langxfer.data import ParallelExample, View, write_jsonl
+from langxfer.components import Evaluation, Evaluator, Evidence, Generation, ResponseScore, Score
+from langxfer.data import ParallelExample, View, read_jsonl, write_jsonl
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Encoder
 from langxfer.engine.forward import Scorer
@@ -71,6 +71,11 @@ def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:
     write_jsonl(folder / ROWS, (dict(row) for row in evaluation.rows))
     if evidence.generations:
         write_jsonl(folder / GENERATIONS, (_generation_row(answer) for answer in evidence.generations))
+
+
+def read(folder: Path) -> Evaluation:
+    """Scores and rows as ``write`` stored them."""
+    return Evaluation([Score(**row) for row in read_jsonl(folder / SCORES)], list(read_jsonl(folder / ROWS)))
 
 
 def _generation_row(answer: Generation) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from langxfer.engine.selection import advice
 from langxfer.engine.stages import Facts, Work
 from langxfer.engine.store import Artifact, Store, storage_errors
 from langxfer.engine.weights import TRAINED
-from langxfer.errors import ArtifactError, LangxferError, StageError
+from langxfer.errors import ArtifactError, DataError, LangxferError, StageError
 from langxfer.events import Event, Notice, StageFinished, StageSkipped, StageStarted
 from langxfer.recipe import Recipe
+from langxfer.report.comparison import Comparison, compare_all
 
 TOO_LARGE = (
     "out of memory. Lower compute.tokens_per_micro_batch or compute.prompts_per_batch, "
@@ -44,6 +45,7 @@ class Run:
         before: scores of the unadapted model, by evaluator.
         after: scores of the adapted model, by evaluator.
         outcomes: every stage with its artifact, in order.
+        comparisons: before against after, by paired tests on the same items.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Run:
     before: dict[str, list[Score]]
     after: dict[str, list[Score]]
     outcomes: list[Outcome]
+    comparisons: list[Comparison]
 
     @property
     def model(self) -> Path:
@@ -112,7 +115,8 @@ def run(
     work = Work(made, runtime, emit)
     outcomes = _Maker(work, store).all()
     before, after = _scores(made, outcomes)
-    result = Run(recipe, layout.path, before, after, outcomes)
+    comparisons = _comparisons(made, outcomes, emit) if runtime.main else []
+    result = Run(recipe, layout.path, before, after, outcomes, comparisons)
     if runtime.main:
         with storage_errors(layout.path):
             layout.finish(result, work)
@@ -257,3 +261,16 @@ def _scores(made: Plan, outcomes: list[Outcome]) -> tuple[dict[str, list[Score]]
             found.setdefault(pair.evaluator.name, []).extend(Score(**row) for row in read_jsonl(path / evaluate.SCORES))
         both.append(found)
     return both[0], both[1]
+
+
+def _comparisons(made: Plan, outcomes: list[Outcome], emit: Callable[[Event], None]) -> list[Comparison]:
+    artifacts = {outcome.stage.key: outcome.artifact.path for outcome in outcomes}
+    pairs = [
+        (evaluate.read(artifacts[pair.before.key]), evaluate.read(artifacts[pair.after.key]))
+        for pair in made.evaluators
+    ]
+    try:
+        return compare_all(pairs)
+    except DataError as error:
+        emit(Notice(f"before and after are shown without tests: {error}"))
+        return []
