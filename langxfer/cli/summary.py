@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langxfer.cli.progress import duration, size
-from langxfer.components import Score
-from langxfer.report.tables import format_score, score_rows
+from langxfer.report.tables import Row, format_score, how_compared, score_rows
 
 if TYPE_CHECKING:
     from langxfer.engine.cost import Cost, PhaseCost
@@ -24,16 +23,18 @@ if TYPE_CHECKING:
 
 def print_summary(run: Run, console: Console) -> None:
     """Scores before and after, stages with time and memory, and where everything lies."""
-    scores = Table("score", "before", "after", "change", "unit", "n", title=escape(run.recipe.title), box=SIMPLE)
+    scores = Table("score", "before", "after", "change", "p", "unit", "n", title=escape(run.recipe.title), box=SIMPLE)
     for column in scores.columns[1:]:
         column.no_wrap = True  # half a number says nothing
     scores.columns[0].overflow = "fold"
-    for column in scores.columns[1:4]:
+    for column in scores.columns[1:5]:
         column.justify = "right"
-    for name, old, new in score_rows(run):
-        scores.add_row(escape(name), format_score(old), format_score(new), _change(old, new), new.unit, str(new.n))
+    for row in score_rows(run):
+        values = format_score(row.before), format_score(row.after), _change(row), row.p
+        scores.add_row(escape(row.name), *values, row.after.unit, str(row.after.n))
     if run.after:
         console.print(scores)
+        console.print(how_compared(run), highlight=False)
     stages = Table("stage", "", "time", "peak memory", title="stages", box=SIMPLE)
     seconds, peak = 0.0, 0
     for outcome in run.outcomes:
@@ -90,16 +91,11 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.3g} {prefixes[0]}{unit}"
 
 
-def _change(old: Score | None, new: Score) -> str:
-    """Before to after: green when better by more than two standard errors of the difference, red when worse."""
-    if old is None or old.value is None or new.value is None:
-        return ""
-    difference = new.value - old.value
-    text = f"{difference:+.{1 if new.unit == '%' else 3}f}"
-    noise = 2 * ((old.standard_error or 0) ** 2 + (new.standard_error or 0) ** 2) ** 0.5
-    if new.higher_is_better is None or abs(difference) <= noise:
-        return text
-    return f"[green]{text}[/]" if (difference > 0) == new.higher_is_better else f"[red]{text}[/]"
+def _change(row: Row) -> str:
+    """Before to after: green or red only where the paired test shows a difference."""
+    colour = {"better": "green", "worse": "red"}.get(row.comparison.verdict if row.comparison else "")
+    text = escape(row.change)
+    return f"[{colour}]{text}[/]" if colour else text
 
 
 def summary_json(run: Run) -> dict[str, Any]:
@@ -111,8 +107,13 @@ def summary_json(run: Run) -> dict[str, Any]:
         "model": str(run.model),
         "did_work": run.did_work,
         "scores": [
-            {"name": name, "before": asdict(old) if old else None, "after": asdict(new)}
-            for name, old, new in score_rows(run)
+            {
+                "name": row.name,
+                "before": asdict(row.before) if row.before else None,
+                "after": asdict(row.after),
+                "comparison": row.comparison.record() if row.comparison else None,
+            }
+            for row in score_rows(run)
         ],
         "stages": [
             {"stage": o.stage.label, "key": o.stage.key, "made": o.made, **dict(o.artifact.manifest["facts"])}

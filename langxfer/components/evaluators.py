@@ -162,7 +162,12 @@ class Evaluation:
     """An evaluator's scores, and one row per item behind them.
 
     Attributes:
-        rows: each with its ``id``; two models' rows of one id are paired in comparisons.
+        rows: one for each item, answered or not, with its ``id`` and, if it has one, ``language``; two models' rows
+            of one item are paired in comparisons. ``scores`` says what the item adds to scores, by their names: a
+            number of which the score is the mean (its share where the unit is "%": 0 to 1), or ``[numerator,
+            denominator]`` of which it is the ratio of sums; an item that does not count leaves the name out. Scores
+            without such rows are compared without a test. A plain number ``score`` is short for the score of the
+            row's language whose mean it is.
         unfinished: why some items are missing (a judge that failed), to be said and tried again by the next run;
             None when all are there.
         notes: sentences that must be read beside the scores: accuracy below chance, contexts that were cut.

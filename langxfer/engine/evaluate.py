@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt
-from langxfer.data import ParallelExample, read_examples, write_jsonl
+from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Score
+from langxfer.data import ParallelExample, read_examples, read_jsonl, write_jsonl
 from langxfer.engine import encode
 from langxfer.engine.answer_cache import FILE
 from langxfer.engine.answers import Answers
@@ -87,6 +87,10 @@ class Evaluations:
         evaluation = task.evaluator.evaluate(self._equipped(evidence, task))
         write(folder, evaluation, evidence)
         facts: Facts = {"scores": len(evaluation.scores)}
+        for note in evaluation.notes:
+            self._subject.emit(Notice(f"{task.stage.label}: {note}"))
+        if evaluation.notes:
+            facts["notes"] = list(evaluation.notes)
         if evaluation.unfinished is not None:
             facts["unfinished"] = evaluation.unfinished
             self._subject.emit(
@@ -148,6 +152,16 @@ def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:
     write_jsonl(folder / ROWS, (dict(row) for row in evaluation.rows))
     if evidence.generations:
         write_jsonl(folder / GENERATIONS, (_generation_row(answer) for answer in evidence.generations))
+
+
+def read(folder: Path) -> Evaluation:
+    """Scores and rows as ``write`` stored them."""
+    return Evaluation([_score(row) for row in read_jsonl(folder / SCORES)], list(read_jsonl(folder / ROWS)))
+
+
+def _score(row: dict[str, Any]) -> Score:
+    interval = row.pop("interval", None)
+    return Score(**row, interval=None if interval is None else tuple(interval))
 
 
 def _generation_row(answer: Generation) -> dict[str, Any]:

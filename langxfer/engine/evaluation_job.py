@@ -14,7 +14,7 @@ from typing import Any
 from langxfer.components import Evaluator, Score
 from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import models, plan
-from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation
+from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation, read
 from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
@@ -100,7 +100,7 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
         with storage_errors(path):
             _write(path, request, found, runtime.hardware())
     runtime.barrier()
-    scores = {name: [Score(**row) for row in read_jsonl(o.artifact.path / SCORES)] for name, o in found.items()}
+    scores = {name: list(read(o.artifact.path).scores) for name, o in found.items()}
     return Evaluated(path, scores, maker.outcomes)
 
 

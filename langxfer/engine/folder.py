@@ -157,10 +157,11 @@ class RunFolder:
                 yield {"phase": number, **row}
 
     def _scores(self, run: Run) -> None:
-        scores = {
+        scores: dict[str, Any] = {
             when: {name: [asdict(score) for score in own] for name, own in found.items()}
             for when, found in (("before", run.before), ("after", run.after))
         }
+        scores["comparisons"] = [comparison.record() for comparison in run.comparisons]
         write_atomically(self.path / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
 
     def _generations(self, run: Run, work: Work) -> None:

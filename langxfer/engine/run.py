@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from langxfer.components import Score
-from langxfer.data import read_jsonl
 from langxfer.engine import evaluate, folder, plan, stages
 from langxfer.engine.evaluate import Evaluations, Task, Validation
 from langxfer.engine.making import Maker, Outcome
@@ -17,8 +16,10 @@ from langxfer.engine.selection import advice
 from langxfer.engine.stages import Work
 from langxfer.engine.store import Store, storage_errors
 from langxfer.engine.weights import TRAINED
+from langxfer.errors import DataError
 from langxfer.events import Event, Notice
 from langxfer.recipe import Recipe
+from langxfer.report.comparison import Comparison, compare_all
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Run:
         before: scores of the unadapted model, by evaluator.
         after: scores of the adapted model, by evaluator.
         outcomes: every stage with its artifact, in order.
+        comparisons: before against after, by paired tests on the same items.
     """
 
     recipe: Recipe
@@ -38,6 +40,7 @@ class Run:
     before: dict[str, list[Score]]
     after: dict[str, list[Score]]
     outcomes: list[Outcome]
+    comparisons: list[Comparison]
 
     @property
     def model(self) -> Path:
@@ -99,7 +102,8 @@ def run(
     work = Work(made, runtime, emit)
     outcomes = _Stages(work, Maker(runtime, store, emit)).all()
     before, after = _scores(made, outcomes)
-    result = Run(recipe, layout.path, before, after, outcomes)
+    comparisons = _comparisons(made, outcomes, emit) if runtime.main else []
+    result = Run(recipe, layout.path, before, after, outcomes, comparisons)
     if runtime.main:
         with storage_errors(layout.path):
             layout.finish(result, work)
@@ -147,6 +151,19 @@ def _scores(made: Plan, outcomes: list[Outcome]) -> tuple[dict[str, list[Score]]
         found: dict[str, list[Score]] = {}
         for pair in made.evaluators:
             path = artifacts[getattr(pair, when).key].path
-            found.setdefault(pair.evaluator.name, []).extend(Score(**row) for row in read_jsonl(path / evaluate.SCORES))
+            found.setdefault(pair.evaluator.name, []).extend(evaluate.read(path).scores)
         both.append(found)
     return both[0], both[1]
+
+
+def _comparisons(made: Plan, outcomes: list[Outcome], emit: Callable[[Event], None]) -> list[Comparison]:
+    artifacts = {outcome.stage.key: outcome.artifact.path for outcome in outcomes}
+    pairs = [
+        (evaluate.read(artifacts[pair.before.key]), evaluate.read(artifacts[pair.after.key]))
+        for pair in made.evaluators
+    ]
+    try:
+        return compare_all(pairs)
+    except DataError as error:
+        emit(Notice(f"before and after are shown without tests: {error}"))
+        return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langxfer.languages import language
-from langxfer.report.tables import format_score, score_rows
+from langxfer.report.tables import format_score, how_compared, score_rows
 
 if TYPE_CHECKING:
     from langxfer.engine.run import Run
@@ -40,13 +40,15 @@ def model_card(run: Run, manifest: dict[str, Any]) -> str:
         "",
         "## Scores",
         "",
-        "| score | before | after | unit | n |",
-        "|---|---|---|---|---|",
+        "| score | before | after | change | p | unit | n |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {name} | {format_score(old)} | {format_score(new)} | {new.unit} | {new.n} |"
-            for name, old, new in score_rows(run)
+            f"| {row.name} | {format_score(row.before)} | {format_score(row.after)} | {_escaped(row.change)} "
+            f"| {_escaped(row.p)} | {row.after.unit} | {row.after.n} |"
+            for row in score_rows(run)
         ),
         "",
+        *([how_compared(run), ""] if how_compared(run) else []),
         "Values with their standard error. Signatures are in the run's `scores.json`.",
         "",
         "## Limits",
@@ -60,3 +62,7 @@ def model_card(run: Run, manifest: dict[str, Any]) -> str:
 def _shown(source: str) -> str:
     """A data source without the folders of the machine it was on."""
     return source.rsplit("/", 1)[-1] if source.startswith("/") else source
+
+
+def _escaped(text: str) -> str:
+    return text.replace("*", "\\*").replace("<", "&lt;")

@@ -11,16 +11,8 @@ import pytest
 from tests.house.source import ROOT, imports, python_files
 
 HEAVY = (
-    "torch",
-    "transformers",
-    "ctranslate2",
-    "datasets",
-    "accelerate",
-    "py3langid",
-    "sacrebleu",
-    "numpy",
-    "peft",
-    "sklearn",
+    *("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy", "peft"),
+    *("scipy", "sklearn", "lm_eval"),
 )
 
 USES = {

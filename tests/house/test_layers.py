@@ -10,17 +10,8 @@ from tests.house.source import PACKAGE, ROOT, imports, python_files
 
 # What a plugin may use, and built-ins with it.
 PUBLIC = {
-    "components",
-    "data",
-    "errors",
-    "languages",
-    "losses",
-    "logps",
-    "hookspecs",
-    "events",
-    "statistics",
-    "translation",
-    "verdicts",
+    *("components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"),
+    *("signatures", "statistics", "verdicts"),
 }
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
@@ -29,6 +20,7 @@ LAYERS = {
     "events": set(),
     "data": {"errors"},
     "languages": {"errors"},
+    "signatures": set(),
     "statistics": set(),
     "logps": {"data"},
     "losses": {"logps"},
@@ -57,7 +49,7 @@ LAYERS = {
         "hub",
         "sqlite_file",
     },
-    "report": {"components", "data", "languages", "events", "errors"},
+    "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics"},
     "translation": {"components", "data", "languages", "errors", "hub", "sqlite_file"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},

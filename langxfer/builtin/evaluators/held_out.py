@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from langxfer.builtin.evaluators import digest, mean, percentage, ratio, signature
 from langxfer.components import Evaluation, Evaluator, Evidence, ResponseScore, Score
 from langxfer.data import ParallelExample, Side, View
 from langxfer.errors import DataError
+from langxfer.signatures import digest, signature
+from langxfer.statistics import mean, percentage, ratio
 
 # A prompt's side -> the view that answers in its language, and the one that answers in the other.
 PREFERENCES = {Side.SOURCE: (View.SS, View.ST), Side.TARGET: (View.TT, View.TS)}
@@ -22,6 +23,7 @@ PREFERENCES = {Side.SOURCE: (View.SS, View.ST), Side.TARGET: (View.TT, View.TS)}
 class _Item:
     """A distinct prompt with a response of each of the views that are compared."""
 
+    example: str
     texts: tuple[str, ...]
     scores: tuple[ResponseScore, ...]
 
@@ -81,7 +83,25 @@ class HeldOut(Evaluator):
         scores = [score for view in self.views for score in _bits_per_byte(view, evidence)]
         if self.margins:
             scores += [score for side in Side for score in _preferences(side, evidence)]
-        return Evaluation(scores, [self._row(example, evidence) for example in evidence.examples])
+        added = self._added(evidence)
+        return Evaluation(scores, [self._row(e, evidence) | {"scores": added.get(e.id, {})} for e in evidence.examples])
+
+    def _added(self, evidence: Evidence) -> dict[str, dict[str, Any]]:
+        """By example, what it adds to each score."""
+        added: dict[str, dict[str, Any]] = {}
+        for view in self.views:
+            for (prompt, response), items in _grouped((view,), view.prompt, view.response, evidence).items():
+                name = f"held_out/bits_per_byte/{_pair(prompt, response)}"
+                for item in items:
+                    added.setdefault(item.example, {})[name] = [_bits(item), item.scores[0].bytes]
+        for side in Side if self.margins else ():
+            own, other = PREFERENCES[side]
+            for (prompt, rejected), items in _grouped((own, other), side, other.response, evidence).items():
+                for item in items:
+                    margin = _margin(*item.scores)
+                    row, name = added.setdefault(item.example, {}), f"{prompt}-over-{rejected}"
+                    row |= {f"held_out/margin/{name}": margin, f"held_out/preference_accuracy/{name}": int(margin > 0)}
+        return added
 
     def _row(self, example: ParallelExample, evidence: Evidence) -> dict[str, Any]:
         found = evidence.responses[example.id]
@@ -101,9 +121,9 @@ class HeldOut(Evaluator):
 
 def _bits_per_byte(view: View, evidence: Evidence) -> Iterator[Score]:
     for (prompt, response), items in _grouped((view,), view.prompt, view.response, evidence).items():
-        bits = [-item.scores[0].total / math.log(2) for item in items]
+        bits = [_bits(item) for item in items]
         value, error = ratio(bits, [item.scores[0].bytes for item in items])
-        name = response if prompt == response else f"{response}-given-{prompt}"
+        name = _pair(prompt, response)
         text = _signature(items, {"view": view.value, "unit": "bits/byte", "se": "ratio"})
         yield Score(
             f"held_out/bits_per_byte/{name}", value, error, len(items), text, "bits/byte", higher_is_better=False
@@ -124,6 +144,14 @@ def _preferences(side: Side, evidence: Evidence) -> Iterator[Score]:
         )
 
 
+def _pair(prompt: str, response: str) -> str:
+    return response if prompt == response else f"{response}-given-{prompt}"
+
+
+def _bits(item: _Item) -> float:
+    return -item.scores[0].total / math.log(2)
+
+
 def _margin(chosen: ResponseScore, rejected: ResponseScore) -> float:
     return chosen.total - rejected.total
 
@@ -137,7 +165,7 @@ def _grouped(
         texts = (example.turn(prompt).prompt, *(example.turn(view.response).response for view in views))
         scores = tuple(evidence.responses[example.id][view] for view in views)
         languages = (example.turn(prompt).language, example.turn(response).language)
-        groups.setdefault(languages, {}).setdefault(texts, _Item(texts, scores))
+        groups.setdefault(languages, {}).setdefault(texts, _Item(example.id, texts, scores))
     return {languages: list(items.values()) for languages, items in groups.items()}
 
 
