@@ -44,6 +44,23 @@ def observe(event):
 '''
 
 
+NOTED = """
+from typing import Literal
+from langxfer import Evaluation, Evaluator, Score, hookimpl
+
+class Noted(Evaluator):
+    name: Literal["noted"] = "noted"
+
+    def evaluate(self, evidence):
+        score = Score("noted", 1.0, 0.5, 4, "s:1", "%", interval=(0.25, 1.5))
+        return Evaluation([score], [], notes=["[chance] is 25 %"])
+
+@hookimpl
+def register_evaluators():
+    return [Noted]
+"""
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, tiny: Path, fake_plugin: Path) -> Path:
     """A folder with a recipe, its finished run, and a file of prompts."""
@@ -98,6 +115,11 @@ def values(found: dict[str, Any]) -> dict[str, Any]:
     return {score["name"]: score["value"] for score in found["scores"]}
 
 
+def asked(found: dict[str, Any]) -> set[int]:
+    """Numbers of prompts behind the main scores; a part of them is behind ``…/lines`` and the like."""
+    return {score["n"] for score in found["scores"] if score["name"].count("/") == 1}
+
+
 @pytest.mark.parametrize("when", ["after", "before"])
 def test_a_runs_evaluations_are_those_of_the_run(evaluate, run, loads, when):
     found = evaluate(run, "tiny.yaml", *(["--before"] if when == "before" else []))
@@ -112,7 +134,7 @@ def test_a_second_call_loads_no_model_and_the_folder_says_what_was_measured(eval
     assert first["did_work"] and len(loads) == 1
     second = evaluate(*arguments)
     assert not second["did_work"] and len(loads) == 1
-    assert second["scores"] == first["scores"] and {score["n"] for score in first["scores"]} == {2}
+    assert second["scores"] == first["scores"] and asked(first) == {2}
     folder = home / first["evaluation"]
     assert [*read_jsonl(folder / "scores.jsonl")] == first["scores"]
     rows, answers = ([*read_jsonl(folder / f"language_fidelity.{kind}.jsonl")] for kind in ("rows", "generations"))
@@ -122,7 +144,20 @@ def test_a_second_call_loads_no_model_and_the_folder_says_what_was_measured(eval
     assert len(manifest["model"]["trained"]) == 1 and manifest["model"]["name"] == run.name
     assert manifest["versions"]["transformers"] and manifest["recipe"] is None
     longer = evaluate(*arguments[:-1], "3")  # two of three answers are there
-    assert {score["n"] for score in longer["scores"]} == {3} and len(loads) == 2
+    assert asked(longer) == {3} and len(loads) == 2
+
+
+def test_notes_and_intervals_are_shown_however_old_they_are(evaluate, tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "noted.py").write_text(NOTED)
+    arguments = (tiny, "noted", "--runs", tmp_path, "--plugin", tmp_path / "noted.py")
+    first, again = evaluate(*arguments), evaluate(*arguments)
+    assert first["did_work"] and not again["did_work"]
+    for found in (first, again):
+        assert found["notes"] == ["[chance] is 25 %"] and found["scores"][0]["interval"] == [0.25, 1.5]
+    monkeypatch.setattr(sys, "argv", ["langxfer", "evaluate", *map(str, arguments)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "evaluate: noted: [chance] is 25 %" in capsys.readouterr().out
 
 
 def test_a_run_without_its_artifacts_is_its_exported_model(evaluate, run, tmp_path):

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from langxfer import loading, plugins
 from langxfer.cli.options import JsonOption, PluginOption, RunsOption, err, out
+from langxfer.cli.summary import print_notes
 from langxfer.report.tables import format_score
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def _print(name: str, found: Evaluated) -> None:
         for score in own:
             table.add_row(escape(score.name), format_score(score), score.unit, str(score.n))
     out.print(table)
+    print_notes(found.outcomes, out)
     if not found.did_work:
         out.print("Nothing to do: all of it was measured before.")
     out.print(f"evaluation:  {escape(str(found.path))}", highlight=False, soft_wrap=True)
@@ -101,5 +103,7 @@ def _print(name: str, found: Evaluated) -> None:
 def _print_json(found: Evaluated) -> None:
     scores = [{"evaluator": name, **asdict(score)} for name, own in found.scores.items() for score in own]
     stages = [{"stage": o.stage.label, "key": o.stage.key, "made": o.made} for o in found.outcomes]
-    value = {"evaluation": str(found.path), "did_work": found.did_work, "scores": scores, "stages": stages}
+    notes = [note for o in found.outcomes for note in o.artifact.manifest["facts"].get("notes", ())]
+    value = {"evaluation": str(found.path), "did_work": found.did_work, "scores": scores, "notes": notes}
+    value["stages"] = stages
     print(json.dumps(value, indent=1, ensure_ascii=False))

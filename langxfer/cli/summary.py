@@ -16,6 +16,7 @@ from langxfer.report.tables import Row, format_score, how_compared, score_rows
 
 if TYPE_CHECKING:
     from langxfer.engine.cost import Cost, PhaseCost
+    from langxfer.engine.making import Outcome
     from langxfer.engine.plan import Outlook
     from langxfer.engine.preview import Preview
     from langxfer.engine.run import Run
@@ -48,6 +49,7 @@ def print_summary(run: Run, console: Console) -> None:
         if outcome.made:
             seconds, peak = seconds + facts["seconds"], max(peak, facts["peak_memory"])
     console.print(stages)
+    print_notes(run.outcomes, console)
     for outcome in run.outcomes:
         for line in _accounting(outcome.artifact.manifest["facts"]):
             console.print(f"{escape(outcome.stage.label)}: {escape(line)}", highlight=False, soft_wrap=True)
@@ -60,6 +62,13 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
     console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
     console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
+
+
+def print_notes(outcomes: Sequence[Outcome], console: Console) -> None:
+    """What must be read beside scores that were found; what is made says its notes when it is made."""
+    for outcome in outcomes:
+        for note in outcome.artifact.manifest["facts"].get("notes", ()) if not outcome.made else ():
+            console.print(f"{escape(outcome.stage.label)}: {escape(note)}", highlight=False, soft_wrap=True)
 
 
 def _predicted(facts: Mapping[str, Any]) -> str:
