@@ -60,14 +60,14 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="few items: under three minutes on two cores, same keys")
     parser.add_argument("--items", type=int, help="of a language with the labels A to D (default 900: all; quick: 12)")
-    parser.add_argument("--multi-items", type=int, help="of a language with multi-token labels (default 50; quick: 4)")
+    parser.add_argument("--multi-items", type=int, help="of a language with multi-token labels (default 40; quick: 4)")
     parser.add_argument("--tokens", type=int, default=640, help="of a batch, of both contenders (default 640)")
     parser.add_argument("--threads", type=int, default=free_cores(), help="of every contender (default: all)")
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder with {' and '.join(FILES.values())}")
     parser.add_argument("--model", help="a folder in transformers format (default: the model of the quickstart)")
     options = parser.parse_args(given)
     options.items = options.items or (12 if options.quick else 900)
-    options.multi_items = options.multi_items or (4 if options.quick else 50)
+    options.multi_items = options.multi_items or (4 if options.quick else 40)
     return options
 
 

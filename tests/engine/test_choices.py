@@ -198,6 +198,17 @@ def test_pieces_mask_and_budget_of_what_is_laid_out(asked: list[Asked], budget: 
     assert len(scored) == len(set(scored)) == sum(map(len, contexts.values()))
 
 
+def test_flex_attention_sees_the_same() -> None:
+    """Its mask is a function of numbers of tokens, which is asked for all pairs; compiling it is tested for rows."""
+    from torch.nn.attention.flex_attention import create_mask
+
+    contexts = [((*STEMS[0], 50 + n), [(60, 61, n), (60, 62)]) for n in range(4)]
+    ((tree,),) = sheets(contexts, "tree", 1000)
+    rows = Sheet.of([tree], True, torch.device("cpu"), 128).rows
+    assert rows is not None and rows.length == 128 and len(rows.sequences) == 8
+    assert torch.equal(create_mask(rows.blocks.mask_mod, 1, 1, 128, 128, device="cpu"), rows.mask)
+
+
 def many(count: int, shared: bool) -> list[Question]:
     """Two questions to a passage of its own, or to texts that differ from their first character."""
     return [
