@@ -296,6 +296,15 @@ def test_not_a_number_is_an_error(place_of: Callable[[str], Path], encoder: Enco
         score_passages(Scorer(network, "tree"), encoder, [Passage("broken", "quay", "en")], 100, silent)
 
 
+def test_nothing_asked(place_of: Callable[[str], Path], encoder: Encoder) -> None:
+    scorer = Scorer(load(place_of("llama")), "tree")
+    seen = counted(scorer)
+    assert score_questions(scorer, encoder, [], 100, silent) == []
+    assert score_passages(scorer, encoder, [], 100, silent) == []
+    (empty,) = score_passages(scorer, encoder, [Passage("empty", "", "en")], 100, silent)
+    assert (empty.total, empty.tokens, empty.bytes, seen) == (0.0, 0, 0, [])
+
+
 def test_progress_reaches_the_end(place_of: Callable[[str], Path], encoder: Encoder) -> None:
     for layout in ("tree", "flat", "padded"):
         told: list[tuple[int, int]] = []
@@ -350,7 +359,7 @@ def harness(place_of: Callable[[str], Path]) -> Any:
 
         folder = place_of("llama")
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return HFLM(load(folder), tokenizer=tokenizer, batch_size=3, device="cpu", max_length=64, backend="causal")
+        return HFLM(load(folder), tokenizer=tokenizer, batch_size=3, device="cpu", max_length=512, backend="causal")
 
 
 def requests(*arguments: tuple[str, ...]) -> list[Any]:
@@ -362,7 +371,6 @@ def requests(*arguments: tuple[str, ...]) -> list[Any]:
 @pytest.mark.filterwarnings("ignore")
 def test_lm_eval_scores_questions_alike(harness: Any, place_of: Callable[[str], Path], encoder: Encoder) -> None:
     questions = [question for question in QUESTIONS if not question.chat]
-    harness._max_length = 512
     pairs = [(question.context, option) for question in questions for option in question.options]
     theirs = [total for total, _ in harness.loglikelihood(requests(*pairs), disable_tqdm=True)]
     ours = score_questions(Scorer(load(place_of("llama")), "tree"), encoder, questions, 300, silent)
@@ -375,6 +383,21 @@ def test_lm_eval_splits_alike(harness: Any, encoder: Encoder) -> None:
     for question, (context, options) in zip(questions, Boundary(encoder).encode(questions), strict=True):
         for text, option in zip(question.options, options, strict=True):
             assert harness._encode_pair(question.context, text) == (list(context), list(option))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lm_eval_scores_texts_alike(
+    harness: Any, place_of: Callable[[str], Path], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to add no BOS of its own, since it puts one before the text already."""
+    monkeypatch.setattr(harness, "add_bos_token", False)
+    monkeypatch.setattr(harness, "_max_length", 64)
+    texts = [passage for passage in TEXTS if passage.text and not passage.text.startswith("<s>")]
+    theirs = harness.loglikelihood_rolling(requests(*((passage.text,) for passage in texts)), disable_tqdm=True)
+    network = load(place_of("llama"))
+    network.config.max_position_embeddings = 64
+    ours = score_passages(Scorer(network, "tree"), encoder, texts, 300, silent)
+    assert [score.total for score in ours] == pytest.approx(theirs, abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")
