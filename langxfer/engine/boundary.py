@@ -36,7 +36,7 @@ class Boundary:
     def _added(self) -> Ids:
         """What the tokenizer puts before a plain text by itself: BOS, or nothing."""
         plain, full = (self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-        place = next(i for i in range(len(full)) if full[i : i + len(plain)] == plain)
+        place = next((i for i in range(len(full)) if full[i : i + len(plain)] == plain), 0)
         return tuple(full[:place])
 
     def plain(self, texts: Sequence[str]) -> list[Ids]:

@@ -88,7 +88,7 @@ class Encoder:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of rendered texts; the template alone decides about BOS."""
-        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
 
     def prompt_ids(self, prompts: Sequence[str]) -> list[list[int]]:
         """Ids of prompts as the model is asked them."""

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from langxfer.components import OptionScores, Passage, Question
-from langxfer.engine import weights
 from langxfer.engine.attention import DENSE, ROWS
 from langxfer.engine.boundary import Boundary
-from langxfer.engine.branching import SHARED, Sheet, common, sheets
+from langxfer.engine.branching import common
 from langxfer.engine.choices import score_questions
-from langxfer.engine.continuations import Asked, totals
 from langxfer.engine.encode import Encoder
 from langxfer.engine.forward import Scorer
 from langxfer.engine.passages import score_passages, windows
 from langxfer.engine.statistics import NotFinite
 from langxfer.errors import DataError
-from langxfer.recipe import Model
 from langxfer.testing import tiny_model
-from tests.engine.made_up import VOCABULARY
+from tests.engine.one_by_one import encoder_of, load, own_logits, silent
 
 MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama": ("llama", "sdpa", {}),
@@ -54,10 +48,6 @@ QUESTIONS = [
 ]
 
 
-def silent(done: int, total: int) -> None:
-    pass
-
-
 @pytest.fixture(scope="module")
 def place_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folders: dict[str, Path] = {}
@@ -71,27 +61,9 @@ def place_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return find
 
 
-def load(folder: Path, dtype: torch.dtype = torch.float64, attention: str = "sdpa") -> nn.Module:
-    with weights.quiet():
-        network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
-    return network.eval()
-
-
-def encoder_of(folder: Path) -> Encoder:
-    return Encoder(Model(source=str(folder)), folder)
-
-
 @pytest.fixture(scope="module")
 def encoder(place_of: Callable[[str], Path]) -> Encoder:
     return encoder_of(place_of("llama"))
-
-
-def own_logits(network: nn.Module, context: Sequence[int], option: Sequence[int]) -> float:
-    """The definition: one plain forward pass for one option."""
-    ids = torch.tensor([[*context, *option]])
-    with torch.no_grad():
-        logps = torch.log_softmax(network(input_ids=ids[:, :-1], use_cache=False).logits[0, len(context) - 1 :], -1)
-    return logps.gather(-1, ids[0, len(context) :, None]).sum().item()
 
 
 def expected(folder: Path, name: str, encoder: Encoder) -> list[list[float]]:
@@ -151,51 +123,6 @@ def test_a_window_that_training_fits_into_but_contexts_do_not(place_of: Callable
     found = score_questions(scorer, encoder, QUESTIONS, 600, silent)
     right = expected(folder, "mistral", encoder)
     assert [list(score.totals) for score in found] == [pytest.approx(own, abs=1e-9) for own in right]
-
-
-IDS = st.integers(5, VOCABULARY - 1)
-OPTIONS = st.lists(st.lists(IDS, min_size=1, max_size=4).map(tuple), min_size=1, max_size=4).map(tuple)
-STEMS = [tuple(range(20, 20 + SHARED + 9)), tuple(range(20, 20 + SHARED + 4)), tuple(range(40, 42)), ()]
-ASKED = st.tuples(st.sampled_from(STEMS), st.lists(IDS, min_size=1, max_size=40).map(tuple), OPTIONS).map(
-    lambda drawn: Asked("x", drawn[0] + drawn[1], drawn[2])
-)
-
-
-@pytest.fixture(scope="module")
-def shared(place_of: Callable[[str], Path]) -> tuple[nn.Module, Scorer]:
-    folder = place_of("llama")
-    return load(folder), Scorer(load(folder), "tree")
-
-
-@settings(max_examples=15, deadline=None)
-@given(asked=st.lists(ASKED, min_size=1, max_size=7), budget=st.sampled_from([1, 60, 200, 1000]))
-def test_any_contexts_share_what_they_share(shared: tuple[nn.Module, Scorer], asked: list[Asked], budget: int) -> None:
-    plain, scorer = shared
-    for one, found in zip(asked, totals(scorer, asked, budget, silent), strict=True):
-        right = [own_logits(plain, one.context, option) for option in one.options]
-        assert list(found) == pytest.approx(right, abs=1e-9)
-
-
-@settings(max_examples=40, deadline=None)
-@given(asked=st.lists(ASKED, min_size=1, max_size=7), budget=st.sampled_from([1, 60, 200, 1000]))
-def test_pieces_mask_and_budget_of_what_is_laid_out(asked: list[Asked], budget: int) -> None:
-    contexts = {one.context: dict.fromkeys(one.options) for one in asked}
-    groups = sheets([(context, list(options)) for context, options in contexts.items()], "tree", budget)
-    scored = []
-    for trees in groups:
-        sheet = Sheet.of(trees, True, torch.device("cpu"), 8)
-        assert sheet.rows is not None and sheet.ids.shape[1] % 8 == 0
-        assert sum(leaf.tokens for tree in trees for leaf in tree) <= max(
-            budget, *(2 * len(context) + 3 for context in contexts)
-        )
-        seen = torch.zeros_like(sheet.rows.mask[0, 0])
-        for own, others in sheet.rows.pieces:
-            for other in others:
-                seen[own, other] = True if other != own else seen[own, other].fill_(True).tril()
-        seen |= torch.eye(len(seen), dtype=torch.bool)
-        assert torch.equal(seen, sheet.rows.mask[0, 0])
-        scored += sheet.scored
-    assert len(scored) == len(set(scored)) == sum(map(len, contexts.values()))
 
 
 def many(count: int, shared: bool) -> list[Question]:
@@ -285,6 +212,15 @@ def test_not_a_number_is_an_error(place_of: Callable[[str], Path], encoder: Enco
         score_passages(Scorer(network, "tree"), encoder, [Passage("broken", "quay", "en")], 100, silent)
 
 
+def test_nothing_asked(place_of: Callable[[str], Path], encoder: Encoder) -> None:
+    scorer = Scorer(load(place_of("llama")), "tree")
+    seen = counted(scorer)
+    assert score_questions(scorer, encoder, [], 100, silent) == []
+    assert score_passages(scorer, encoder, [], 100, silent) == []
+    (empty,) = score_passages(scorer, encoder, [Passage("empty", "", "en")], 100, silent)
+    assert (empty.total, empty.tokens, empty.bytes, seen) == (0.0, 0, 0, [])
+
+
 def test_progress_reaches_the_end(place_of: Callable[[str], Path], encoder: Encoder) -> None:
     for layout in ("tree", "flat", "padded"):
         told: list[tuple[int, int]] = []
@@ -339,7 +275,7 @@ def harness(place_of: Callable[[str], Path]) -> Any:
 
         folder = place_of("llama")
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return HFLM(load(folder), tokenizer=tokenizer, batch_size=3, device="cpu", max_length=64, backend="causal")
+        return HFLM(load(folder), tokenizer=tokenizer, batch_size=3, device="cpu", max_length=512, backend="causal")
 
 
 def requests(*arguments: tuple[str, ...]) -> list[Any]:
@@ -351,7 +287,6 @@ def requests(*arguments: tuple[str, ...]) -> list[Any]:
 @pytest.mark.filterwarnings("ignore")
 def test_lm_eval_scores_questions_alike(harness: Any, place_of: Callable[[str], Path], encoder: Encoder) -> None:
     questions = [question for question in QUESTIONS if not question.chat]
-    harness._max_length = 512
     pairs = [(question.context, option) for question in questions for option in question.options]
     theirs = [total for total, _ in harness.loglikelihood(requests(*pairs), disable_tqdm=True)]
     ours = score_questions(Scorer(load(place_of("llama")), "tree"), encoder, questions, 300, silent)
@@ -364,6 +299,21 @@ def test_lm_eval_splits_alike(harness: Any, encoder: Encoder) -> None:
     for question, (context, options) in zip(questions, Boundary(encoder).encode(questions), strict=True):
         for text, option in zip(question.options, options, strict=True):
             assert harness._encode_pair(question.context, text) == (list(context), list(option))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lm_eval_scores_texts_alike(
+    harness: Any, place_of: Callable[[str], Path], encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to add no BOS of its own, since it puts one before the text already."""
+    monkeypatch.setattr(harness, "add_bos_token", False)
+    monkeypatch.setattr(harness, "_max_length", 64)
+    texts = [passage for passage in TEXTS if passage.text and not passage.text.startswith("<s>")]
+    theirs = harness.loglikelihood_rolling(requests(*((passage.text,) for passage in texts)), disable_tqdm=True)
+    network = load(place_of("llama"))
+    network.config.max_position_embeddings = 64
+    ours = score_passages(Scorer(network, "tree"), encoder, texts, 300, silent)
+    assert [score.total for score in ours] == pytest.approx(theirs, abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -66,6 +66,29 @@ def inputs(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     return hidden, torch.randint(0, 50, (20,), generator=generator), torch.randn(20, generator=generator).to(dtype)
 
 
+@pytest.mark.parametrize("kind", HEADS)
+def test_several_continuations_of_a_state(kind: str, tile: tuple[int, int]) -> None:
+    """Some states have many targets, others one or none, in any order."""
+    model = Bare(**HEADS[kind]).double()
+    generator = torch.Generator().manual_seed(4)
+    hidden = inputs(torch.float64)[0]
+    owners, targets = (torch.randint(0, most, (60,), generator=generator) for most in (18, 50))
+    found = Head(model).continuations(hidden, owners, targets)
+    expected = torch.log_softmax(plain_logits(model, hidden), -1)[owners, targets]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
+    assert not found.requires_grad
+
+
+def test_continuations_of_a_bfloat16_model_are_summed_in_float32() -> None:
+    model = Bare(False).bfloat16()
+    hidden, targets, _ = inputs(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Head(model).continuations(hidden, torch.arange(20), targets)
+    exact = torch.log_softmax(hidden.detach().float() @ model.lm_head.weight.float().T, -1)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact[torch.arange(20), targets].detach(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
 @pytest.mark.parametrize("kind", HEADS)
