@@ -26,7 +26,7 @@ from langxfer import (
 )
 from langxfer.signatures import digest, signature
 from langxfer.statistics import mean
-from langxfer_lm_eval.tasks import Wanted, errors_named
+from langxfer_lm_eval.tasks import Wanted, errors_named, ignores_greedy
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -135,10 +135,12 @@ class LmEval(Evaluator):
         answers: dict[str, list[str]] = {}
         for answer in sorted(evidence.generations, key=lambda answer: answer.prompt.attempt):
             answers.setdefault(answer.prompt.text, []).append(answer.text)
+        loaded = self._wanted.load()
+        careless = {name for name, task in loaded["tasks"].items() if ignores_greedy(task)}
         with errors_named("cannot evaluate"):
             found = evaluate(
-                Replay(asked, texts, answers),
-                self._wanted.load(),
+                Replay(asked, texts, answers, careless),
+                loaded,
                 limit=self.limit,
                 apply_chat_template=self.chat,
                 bootstrap_iters=0,

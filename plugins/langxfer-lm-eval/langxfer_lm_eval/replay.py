@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import LM
@@ -31,6 +31,7 @@ class Replay(LM):
         options: log-probabilities by (context, continuation).
         texts: log-probabilities by text.
         answers: by prompt, those of each attempt.
+        careless: tasks that ask whether an option is what greedy decoding gives, and do nothing with it.
     """
 
     def __init__(
@@ -38,12 +39,17 @@ class Replay(LM):
         options: Mapping[tuple[str, str], float],
         texts: Mapping[str, float],
         answers: Mapping[str, Sequence[str]],
+        careless: Collection[str],
     ):
         super().__init__()
+        self._careless = careless
         self._options, self._texts, self._answers = options, texts, answers
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, Any]]:
-        return [(self._options[request.args], Unknown()) for request in requests]
+        return [
+            (self._options[request.args], False if request.task_name in self._careless else Unknown())
+            for request in requests
+        ]
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         return [self._texts[request.args[0]] for request in requests]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,9 @@ class Wanted:
             DataError: there is no such task, or its data cannot be read.
         """
         with errors_named("cannot load the tasks " + ", ".join(self.tasks)):
-            from lm_eval.tasks import TaskManager
-
             if self.folder is not None and not Path(self.folder).is_dir():
                 raise DataError(f"lm_eval.include_path: there is no folder {self.folder}.")
-            manager = TaskManager(include_path=self.folder)
+            manager = self._manager()
             if unknown := [name for name in self.tasks if name not in manager.all_tasks]:
                 raise DataError(
                     f"lm_eval.tasks: lm-eval has no task {', '.join(unknown)}. `lm-eval ls tasks` lists them; "
@@ -59,6 +57,15 @@ class Wanted:
                     task.set_config(key="num_fewshot", value=0)
                 task.set_fewshot_seed(seed=FEWSHOT_SEED)
         return loaded
+
+    def _manager(self) -> Any:
+        """The tasks that there are. The harness's own are thousands of files, and read only if they are needed."""
+        from lm_eval.tasks import TaskManager
+
+        if self.folder is None:
+            return _own_tasks()
+        alone = TaskManager(include_path=self.folder, include_defaults=False)
+        return alone if set(self.tasks) <= set(alone.all_tasks) else TaskManager(include_path=self.folder)
 
     def requests(self) -> list[Instance]:
         """All requests of all tasks, in order.
@@ -83,6 +90,18 @@ class Wanted:
                 )
             found += task.instances
         return found
+
+
+@cache
+def _own_tasks() -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+def ignores_greedy(task: Any) -> bool:
+    """Whether a task's metrics make nothing of whether an option is what greedy decoding gives."""
+    return task.OUTPUT_TYPE == "multiple_choice" and not callable(task.config.process_results)
 
 
 def users_turn(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
@@ -115,8 +134,8 @@ def errors_named(what: str) -> Iterator[None]:
 
 def _check(name: str, task: Any) -> None:
     """Refuse early what would fail after the model has worked."""
-    metrics: Callable[[], Any] = lambda: set(getattr(task, "_metric_fn_list", {}))  # noqa: E731
-    if task.OUTPUT_TYPE == "loglikelihood" and "acc" in metrics():
+    metrics = getattr(task, "_metric_fn_list", {})
+    if {"loglikelihood": "acc", "multiple_choice": "exact_match"}.get(task.OUTPUT_TYPE) in metrics:
         reason = "whether a text is the likeliest, token by token"
     elif getattr(task, "MULTIMODAL", False):
         reason = "images"
@@ -124,6 +143,4 @@ def _check(name: str, task: Any) -> None:
         reason = "to run code that a model wrote"
     else:
         return
-    with suppress(KeyError):
-        name = task.config.task or name
     raise DataError(f"lm_eval.tasks: {name} needs {reason}, which is not supported. Leave it out.")
