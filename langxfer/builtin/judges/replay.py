@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from langxfer.builtin.evaluators.alpaca_eval.files import digest, records
 from langxfer.components import Contest, Judge, OpenJudge, Verdict
 from langxfer.errors import DataError
 
@@ -38,7 +37,7 @@ class Replay(Judge):
             DataError: it cannot be read, or its verdicts cannot be used.
         """
         self.read()
-        return {"file": f"sha256:{hashlib.sha256(_content(self.file)).hexdigest()}"}
+        return {"file": digest(Path(self.file), "judge.file")}
 
     def resolve(self, folder: Path) -> Replay:
         return self.model_copy(update={"file": str((folder / self.file).resolve())})
@@ -56,7 +55,8 @@ class Replay(Judge):
         """
         found: dict[Key, float] = {}
         annotators: set[str] = set()
-        for where, row in _rows(self.file):
+        for record in records(Path(self.file), "judge.file"):
+            where, row = record.where, record.values
             annotator = row.get("annotator")
             if self.annotator is not None and annotator != self.annotator:
                 continue
@@ -91,7 +91,7 @@ class _OpenReplay:
         return MISSING if other is None else Verdict(1 - other)
 
 
-def _verdict(row: dict[str, Any], where: str) -> tuple[Key, float | None]:
+def _verdict(row: Mapping[str, Any], where: str) -> tuple[Key, float | None]:
     """A row's answers, and its preference for the second one."""
     ours = "output_1" not in row
     names = ("instruction", "baseline", "answer") if ours else ("instruction", "output_1", "output_2")
@@ -105,40 +105,10 @@ def _verdict(row: dict[str, Any], where: str) -> tuple[Key, float | None]:
     value = row.get(name)
     if value is None:
         return (texts[0], texts[1], texts[2]), None  # type: ignore[return-value]
-    if value == 0 and not ours:
+    if value == 0 and not ours and not isinstance(value, bool):
         value = 1.5  # how AlpacaEval wrote a tie at first
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= lowest + 1:
         raise DataError(
             f"{where}: {name} is {value!r:.40}, expected a number from {lowest:g} to {lowest + 1:g}, or null."
         )
     return (texts[0], texts[1], texts[2]), value - lowest  # type: ignore[return-value]
-
-
-def _rows(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        text = _content(file).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"judge.file {file}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    if text.lstrip()[:1] == "[":
-        numbered = [(f"{file}: item {number}", item) for number, item in enumerate(_parsed(text, file))]
-    else:
-        lines = ((f"{file}:{number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
-        numbered = [(where, _parsed(line, where)) for where, line in lines]
-    for where, item in numbered:
-        if not isinstance(item, dict):
-            raise DataError(f"{where} is {item!r:.60}, expected an object.")
-        yield where, item
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({error}). Expected a list of objects, or one object a line.") from None
-
-
-def _content(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise DataError(f"judge.file {file} cannot be read ({error.strerror}).") from None

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from langxfer import Contest, LangxferError, RecipeError, Verdict
 from langxfer.loading import load_recipe
 from langxfer.plugins import load
-from langxfer.testing.contracts import check_component
+from langxfer.testing import check_judge
 
 PLUGIN = Path(__file__).parents[1]
 MODULE = PLUGIN / "langxfer_openai" / "__init__.py"
@@ -54,9 +54,8 @@ def called(request: dict[str, Any]) -> Answer:
 
 def test_contract_and_cache_key(stub):
     own = judge(stub)
-    from langxfer_openai.judge import OpenAIJudge
-
-    check_component(own, OpenAIJudge)
+    stub.otherwise = called
+    check_judge(own)
     same = judge(stub, concurrency=1, timeout=1.0, retries=0, key_variable="X", input_price=1.0, output_price=2.0)
     assert own.what() == same.what()
     changes = [{"model": "n"}, {"verdicts": "json"}, {"verdicts": "weighted"}, {"temperature": 1.0}, {"max_tokens": 5}]
