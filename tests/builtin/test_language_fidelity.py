@@ -174,7 +174,11 @@ def test_scores_by_hand() -> None:
     assert (german.unit, german.higher_is_better, scores["de/empty"].higher_is_better) == ("%", True, False)
     made = "rules:langxfer-2|temp:0|max_new_tokens:96|min_words:2|min_confidence:0.1|n:10"
     assert german.signature.startswith(f"id:py3langid-{version('py3langid')}|{made}|prompts:")
-    assert evaluation.rows[5] == {
+    assert not untested(evaluation)
+    row = dict(evaluation.rows[5])
+    adds = {"": 0.0, "/coverage": 0.0, **dict.fromkeys(("/mixed", "/wrong", "/unknown", "/too_short"), 0.0), "/empty": 1.0}
+    assert row.pop("scores") == {f"language_fidelity/de{name}": value for name, value in adds.items()}
+    assert row == {
         **{"id": "5/de", "language": "de", "prompt": "question 5", "answer": "", "verdict": "empty", "score": 0.0},
         **{"detected": None, "confidence": None, "right_lines": 0, "wrong_lines": 0, "english": None},
         "finished": False,

@@ -28,7 +28,7 @@ from langxfer.builtin.evaluators.language_confusion import (
     tokenizer_versions,
 )
 from langxfer.builtin.evaluators.line_rules import LineRules
-from langxfer.builtin.evaluators.outcomes import JUDGED, Outcome, read_english
+from langxfer.builtin.evaluators.outcomes import FAULTS, JUDGED, Outcome, read_english
 from langxfer.builtin.evaluators.prompt_files import SHIPPED, prompts_of_examples, prompts_of_file, prompts_path
 from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
 from langxfer.data import ParallelExample
@@ -195,7 +195,7 @@ class LanguageFidelity(Evaluator):
         yield _rate(f"{tag}/lines", counts["full"], covered, text)
         if LANGUAGES[tag].script != "Latn":
             yield _rate(f"{tag}/words", *_word_level(judged), text)
-        for verdict in ("mixed", "wrong", "unknown", "too_short", "empty"):
+        for verdict in FAULTS:
             yield _rate(f"{tag}/{verdict}", counts[verdict], n, text, higher_is_better=False)
 
     def _confusion_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
@@ -237,6 +237,7 @@ class LanguageFidelity(Evaluator):
             "answer": answer.text,
             "verdict": outcome.verdict,
             "score": None if skipped else float(outcome.verdict == "full"),
+            "scores": self._adds(answer.prompt.language, outcome),
             "detected": outcome.detected,
             "confidence": outcome.confidence,
             "right_lines": outcome.right_lines,
@@ -244,6 +245,20 @@ class LanguageFidelity(Evaluator):
             "english": None if outcome.english is None else list(outcome.english),
             "finished": answer.finished,
         }
+
+    def _adds(self, tag: str, outcome: Outcome) -> dict[str, float]:
+        """What an answer adds to the rates of its language; those that it does not count in are left out."""
+        full, judged = float(outcome.verdict == "full"), outcome.verdict in JUDGED
+        found = {"coverage": float(judged)}
+        if outcome.english is not None:
+            found["words" if self.preset == "langxfer" else "wpr"] = float(not outcome.english)
+        if self.preset == "langxfer":
+            found |= {verdict: float(outcome.verdict == verdict) for verdict in FAULTS}
+            found |= {"": full, **({"lines": full} if judged else {})}
+        elif judged:
+            lines = outcome.right_lines + outcome.wrong_lines
+            found |= {"lpr": full, "line_accuracy": outcome.right_lines / lines}
+        return {f"language_fidelity/{tag}/{name}".rstrip("/"): value for name, value in found.items()}
 
     def _chosen(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         found = dict.fromkeys(prompt.language for prompt in prompts)

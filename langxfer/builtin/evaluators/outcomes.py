@@ -11,6 +11,7 @@ from langxfer.errors import DataError
 Verdict = Literal["full", "mixed", "wrong", "unknown", "too_short", "empty"]
 # Of the others nothing can be said, so they are not covered.
 JUDGED: tuple[Verdict, ...] = ("full", "mixed", "wrong")
+FAULTS: tuple[Verdict, ...] = ("mixed", "wrong", "unknown", "too_short", "empty")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from langxfer.languages import check_language
 
 OPTION = "perplexity.files"
 
+NAME = "perplexity/bits_per_byte"
+
 
 class Perplexity(Evaluator):
     """Likelihood of plain text, without any prompt or template.
@@ -92,8 +94,7 @@ class Perplexity(Evaluator):
             "se": "ratio",
             "texts": digest((score.passage.id, score.passage.text) for score in found),
         }
-        name = f"perplexity/bits_per_byte/{tag}"
-        return Score(name, value, error, len(found), signature(parts), "bits/byte", higher_is_better=False)
+        return Score(f"{NAME}/{tag}", value, error, len(found), signature(parts), "bits/byte", higher_is_better=False)
 
 
 def _bits(score: PassageScore) -> float:
@@ -107,5 +108,6 @@ def _row(score: PassageScore) -> dict[str, Any]:
         "nats": -score.total,
         "tokens": score.tokens,
         "bytes": score.bytes,
-        "score": _bits(score) / score.bytes if score.bytes else None,
+        "bits_per_byte": _bits(score) / score.bytes if score.bytes else None,
+        "scores": {f"{NAME}/{score.passage.language}": [_bits(score), score.bytes]},
     }

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from langxfer.builtin.evaluators import digest, percentage, signature
+from langxfer.builtin.evaluators import digest, mean, percentage, signature
 from langxfer.builtin.evaluators.identifiers import PY3LANGID, identifier_version, load
 from langxfer.builtin.evaluators.line_rules import LineRules
 from langxfer.builtin.evaluators.outcomes import Outcome
@@ -29,11 +29,18 @@ _JUDGE = {"min_words": 2, "min_confidence": 0.1}  # as language_fidelity's defau
 
 @dataclass(frozen=True)
 class _Answered:
-    """An item with what the model made of it, line breaks as spaces; ``language`` is None where nobody can tell it."""
+    """An item with what the model made of it.
+
+    Attributes:
+        translation: the answer with its line breaks as spaces.
+        score: chrF++ of this text alone.
+        language: None where nobody can tell it.
+    """
 
     item: Item
     answer: Generation
     translation: str
+    score: float
     language: Outcome | None
 
 
@@ -41,7 +48,8 @@ class TranslationQuality(Evaluator):
     """The model translates texts that have reference translations.
 
     For each direction, such as ``en-de``: ``translation_quality/en-de/chrf++`` (sacreBLEU's corpus chrF with word order
-    2) and ``/bleu``, with sacreBLEU's signatures; ``/empty``, the percentage of answers without a visible character,
+    2) and ``/bleu``, with sacreBLEU's signatures; ``/chrf++_of_texts``, the mean of the texts' own chrF++, which two
+    models can be compared by with a paired test; ``/empty``, the percentage of answers without a visible character,
     and ``/off_target``, the percentage wholly or partly in another language than the one wanted, both of all texts.
     Empty answers count in chrF++ and BLEU as what they are. Standard errors of chrF++ and BLEU are by bootstrap over
     texts; a row has the chrF++ of its text as ``score``.
@@ -141,7 +149,7 @@ class TranslationQuality(Evaluator):
         return Sampling(self.max_new_tokens)
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
-        """Four scores a direction (three where the identifier does not know the target), and a row a text."""
+        """Five scores a direction (four where the identifier does not know the target), and a row a text."""
         answers = {answer.prompt.id: answer for answer in evidence.generations}
         scores: list[Score] = []
         rows: list[dict[str, Any]] = []
@@ -166,13 +174,16 @@ class TranslationQuality(Evaluator):
         ]
 
     def _reader(self, target: str) -> Callable[[Item, Generation], _Answered]:
-        rules = None
+        rules, metric = None, chrf()
         if LANGUAGES[target].identifier:
             rules = LineRules(load(PY3LANGID, [target]), _JUDGE["min_words"], _JUDGE["min_confidence"])
 
         def read(item: Item, answer: Generation) -> _Answered:
             outcome = rules(answer.text, "", target) if rules else None
-            return _Answered(item, answer, " ".join(answer.text.split()), outcome)
+            translation = " ".join(answer.text.split())
+            return _Answered(
+                item, answer, translation, metric.sentence_score(translation, [item.reference]).score, outcome
+            )
 
         return read
 
@@ -189,18 +200,29 @@ class TranslationQuality(Evaluator):
         for suffix, metric in (("chrf++", chrf()), ("bleu", bleu(target, self.bleu_tokenizers.get(target)))):
             value, error, theirs = corpus_score(metric, translations, references, self.bootstrap)
             yield Score(f"{name}/{suffix}", value, error, n, f"{theirs}|{signature({**error_by, **how})}", suffix)
+            if suffix == "chrf++":
+                value, error = mean([one.score for one in answered])
+                text = f"{theirs}|{signature({'n': n, **how})}"
+                yield Score(f"{name}/chrf++_of_texts", value, error, n, text, "chrf++")
         value, error = percentage(sum(not text for text in translations), n)
         yield Score(f"{name}/empty", value, error, n, signature({"n": n, **how}), "%", higher_is_better=False)
         outcomes = [one.language for one in answered if one.language is not None]
         if outcomes:
-            value, error = percentage(sum(outcome.verdict in ("mixed", "wrong") for outcome in outcomes), n)
+            value, error = percentage(sum(map(_off, outcomes)), n)
             text = signature({"id": identifier_version(PY3LANGID), "n": n, **_JUDGE, **how})
             yield Score(f"{name}/off_target", value, error, n, text, "%", higher_is_better=False)
 
 
+def _off(outcome: Outcome) -> bool:
+    return outcome.verdict in ("mixed", "wrong")
+
+
 def _rows(source: str, target: str, answered: Sequence[_Answered]) -> Iterator[dict[str, Any]]:
-    metric = chrf()
+    name = f"translation_quality/{source}-{target}"
     for one in answered:
+        scores = {f"{name}/chrf++_of_texts": one.score, f"{name}/empty": float(not one.translation)}
+        if one.language is not None:
+            scores[f"{name}/off_target"] = float(_off(one.language))
         yield {
             "id": one.answer.prompt.id,
             "direction": f"{source}-{target}",
@@ -208,7 +230,8 @@ def _rows(source: str, target: str, answered: Sequence[_Answered]) -> Iterator[d
             "source": one.item.source,
             "reference": one.item.reference,
             "answer": one.answer.text,
-            "score": metric.sentence_score(one.translation, [one.item.reference]).score,
+            "score": one.score,
+            "scores": scores,
             "verdict": None if one.language is None else one.language.verdict,
             "finished": one.answer.finished,
         }
