@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from langxfer.builtin.evaluators.alpaca_eval import AlpacaEval
 from langxfer.builtin.evaluators.alpaca_eval.instructions import ANSWER_LANGUAGE
 from langxfer.builtin.judges.replay import Replay
-from langxfer.components import Prompt, Sampling
+from langxfer.components import Evidence, Generation, Prompt, Sampling
 from langxfer.errors import DataError
 from langxfer.testing import check_evaluator
 from tests.builtin.judging import evaluate, evaluator, likes, scripted, values, write
@@ -248,3 +248,31 @@ def test_a_large_effect_of_length_is_said(tmp_path: Path) -> None:
     answers = ["y" * (60 if n % 5 else 20) for n in range(100)]
     found = evaluate(evaluator(tmp_path, judge, ["y" * 40] * 100, length_control=True), answers)
     assert values(found)["win_rate/en"] == 80 and any("control for length moved" in note for note in found.notes)
+
+
+def test_without_a_baseline_the_answers_are_kept_to_be_one(tmp_path: Path) -> None:
+    rows = [{"id": "a", "en": "Why?", "de": "Warum?"}]
+    alone = component(tmp_path, rows, baseline=None, judge=None)
+    answers = [Generation(prompt, "" if prompt.language == "de" else "So.", 1, True) for prompt in alone.prompts(())]
+    found = alone.evaluate(Evidence((), answers, {}))
+    assert values(found) == {"empty/en": 0, "empty/de": 100} and "nothing was judged" in found.notes[0]
+    assert [row["answer"] for row in found.rows] == ["So.", ""]
+    stored = [{"id": a.prompt.id, "prompt": a.prompt.text, "answer": a.text} for a in answers]
+    (tmp_path / "evaluated").mkdir()
+    write(tmp_path / "evaluated" / "alpaca_eval.generations.jsonl", stored)
+    against = component(tmp_path, rows, baseline=str(tmp_path / "evaluated"))
+    other = [Generation(prompt, "x", 1, True) for prompt in against.prompts(())]
+    assert values(against.evaluate(Evidence((), other, {})))["win_rate/de"] == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"baseline": None}, "there is a judge and no baseline"),
+        ({"judge": None}, "there is a baseline and no judge"),
+        ({"baseline": None, "judge": None, "both_orders": True, "attempts": 2}, "both_orders, attempts: no effect"),
+    ],
+)
+def test_a_judge_and_a_baseline_belong_together(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        component(tmp_path, "", **options)

@@ -17,6 +17,7 @@ from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity, Rule
 from langxfer.builtin.evaluators.outcomes import Outcome
 from langxfer.components import Evaluation, Evidence, Generation, Prompt, Sampling, Score
 from langxfer.languages import LANGUAGES
+from tests.rows import untested
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 GERMAN = "Die Katze schläft den ganzen Tag auf dem Sofa."
@@ -174,10 +175,10 @@ def test_scores_by_hand() -> None:
     assert (german.unit, german.higher_is_better, scores["de/empty"].higher_is_better) == ("%", True, False)
     made = "rules:langxfer-2|temp:0|max_new_tokens:96|min_words:2|min_confidence:0.1|n:10"
     assert german.signature.startswith(f"id:py3langid-{version('py3langid')}|{made}|prompts:")
-    assert not untested(evaluation)
+    parts = ("coverage", "mixed", "wrong", "unknown", "too_short", "empty")
+    assert untested(evaluation) == {f"language_fidelity/{tag}/{part}" for tag in ("de", "ko") for part in parts}
     row = dict(evaluation.rows[5])
-    adds = {"": 0.0, "/coverage": 0.0, **dict.fromkeys(("/mixed", "/wrong", "/unknown", "/too_short"), 0.0), "/empty": 1.0}
-    assert row.pop("scores") == {f"language_fidelity/de{name}": value for name, value in adds.items()}
+    assert row.pop("scores") == {"language_fidelity/de": 0.0}
     assert row == {
         **{"id": "5/de", "language": "de", "prompt": "question 5", "answer": "", "verdict": "empty", "score": 0.0},
         **{"detected": None, "confidence": None, "right_lines": 0, "wrong_lines": 0, "english": None},

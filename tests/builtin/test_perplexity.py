@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from langxfer.builtin.evaluators.perplexity import Perplexity
 from langxfer.components import Evidence, Passage, PassageScore
 from langxfer.errors import DataError
+from tests.rows import untested
 
 
 def scored(passage: Passage, nats: float) -> PassageScore:
@@ -47,6 +48,7 @@ def test_bits_per_byte_by_hand() -> None:
     assert (german.unit, german.higher_is_better) == ("bits/byte", False)
     assert "passage:line|n:2|bytes:8|" in german.signature
     assert (swahili.value, swahili.standard_error, swahili.n) == (pytest.approx(0.5), None, 1)
+    assert not untested(evaluation)
     assert [row["bits_per_byte"] for row in evaluation.rows] == pytest.approx([1.0, 2.5, 0.5])
     assert evaluation.rows[0]["bytes"] == 4 and evaluation.rows[0]["id"] == "1/de"
     json.dumps(evaluation.rows)

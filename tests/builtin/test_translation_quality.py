@@ -18,6 +18,7 @@ from langxfer.builtin.evaluators.translation_scores import bleu, corpus_score
 from langxfer.components import Evidence, Generation, Prompt, Sampling, Score
 from langxfer.errors import DataError, RecipeError
 from langxfer.testing import check_evaluator
+from tests.rows import untested
 
 DATA = Path(__file__).parents[2].parent / "shared/data"
 ENGLISH = ["The cat sleeps on the sofa.", "It rains today in the city.", "", "We will eat bread and cheese."]
@@ -35,6 +36,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 def evaluate(own: TranslationQuality, translate: Callable[[str], str]) -> tuple[dict[str, Score], list[dict]]:
     answers = [Generation(prompt, translate(prompt.id), 1, True) for prompt in own.prompts(())]
     found = own.evaluate(Evidence((), answers, {}))
+    assert untested(found) <= {score.name for score in found.scores if score.name.endswith(("/chrf++", "/bleu"))}
     return {score.name.removeprefix("translation_quality/"): score for score in found.scores}, list(found.rows)
 
 
@@ -72,6 +74,8 @@ def test_scores_are_those_of_sacrebleu(files: dict[str, str]) -> None:
             for pair in zip(flat, [[text] for text in wanted], strict=True)
         ]
         assert [row["score"] for row in rows if row["direction"] == direction] == pytest.approx(sentences)
+        of_texts = scores[f"{direction}/chrf++_of_texts"]
+        assert of_texts.value == pytest.approx(sum(sentences) / 3) and of_texts.standard_error is not None
     assert scores["en-de/empty"].value == scores["en-de/off_target"].value == pytest.approx(100 / 3)
     assert scores["en-zh/empty"].value == scores["en-zh/off_target"].value == 0
     assert [row["verdict"] for row in rows][:3] == ["full", "empty", "wrong"]

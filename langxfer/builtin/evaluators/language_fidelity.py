@@ -247,18 +247,22 @@ class LanguageFidelity(Evaluator):
         }
 
     def _adds(self, tag: str, outcome: Outcome) -> dict[str, float]:
-        """What an answer adds to the rates of its language; those that it does not count in are left out."""
+        """What an answer adds to the rates of its language that it counts in.
+
+        Shares of single verdicts are parts of those rates. They are left out: each more comparison of two models
+        makes all of them less certain.
+        """
         full, judged = float(outcome.verdict == "full"), outcome.verdict in JUDGED
-        found = {"coverage": float(judged)}
-        if outcome.english is not None:
-            found["words" if self.preset == "langxfer" else "wpr"] = float(not outcome.english)
+        found: dict[str, float] = {}
         if self.preset == "langxfer":
-            found |= {verdict: float(outcome.verdict == verdict) for verdict in FAULTS}
-            found |= {"": full, **({"lines": full} if judged else {})}
+            found[""] = full
+            found |= {"/lines": full} if judged else {}
         elif judged:
             lines = outcome.right_lines + outcome.wrong_lines
-            found |= {"lpr": full, "line_accuracy": outcome.right_lines / lines}
-        return {f"language_fidelity/{tag}/{name}".rstrip("/"): value for name, value in found.items()}
+            found = {"/lpr": full, "/line_accuracy": outcome.right_lines / lines}
+        if outcome.english is not None:
+            found["/words" if self.preset == "langxfer" else "/wpr"] = float(not outcome.english)
+        return {f"language_fidelity/{tag}{name}": value for name, value in found.items()}
 
     def _chosen(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         found = dict.fromkeys(prompt.language for prompt in prompts)

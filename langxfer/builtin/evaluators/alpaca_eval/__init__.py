@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from langxfer.builtin.evaluators import digest, percentage, signature
 from langxfer.builtin.evaluators.alpaca_eval import files
 from langxfer.builtin.evaluators.alpaca_eval.answers import (
     Instruction,
@@ -33,13 +34,16 @@ from langxfer.builtin.evaluators.alpaca_eval.scores import (
     win_rates,
     with_length_control,
 )
-from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Prompt, Sampling, Score
+from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import check_language
 from langxfer.translation.usage import listed
 
 WORDINGS: tuple[Wording, ...] = ("original", "language-aware")
+JUDGING = (  # options of what a judge does, and of what is made of it
+    *("judge_prompt", "both_orders", "order_seed", "attempts", "max_failures", "length_control", "difficulties"),
+)
 
 
 class AlpacaEval(Evaluator):
@@ -58,17 +62,21 @@ class AlpacaEval(Evaluator):
 
     A file of prompts holds JSON objects, as lines or as a list: ``{"instruction": …}`` with ``language`` (``en``),
     ``input`` and ``id`` where there are any; or an ``id`` and a prompt by BCP-47 tag. The baseline is a run's folder
-    (the answers of its adapted model to the same prompts), a ``generations.jsonl``, or a file of AlpacaEval's
-    ``instruction`` and ``output``. ``hub:FILE`` is a file of AlpacaEval's repository on the hub at ``revision``:
-    ``hub:alpaca_eval.json`` (its 805 English prompts), ``hub:alpaca_eval_gpt4_baseline.json``, ``hub:df_gamed.csv``.
+    (the answers of its adapted model to the same prompts), a folder of ``langxfer evaluate``, a ``generations.jsonl``,
+    or a file of AlpacaEval's ``instruction`` and ``output``. ``hub:FILE`` is a file of AlpacaEval's repository on the
+    hub at ``revision``: ``hub:alpaca_eval.json`` (its 805 English prompts), ``hub:alpaca_eval_gpt4_baseline.json``,
+    ``hub:df_gamed.csv``. Without baseline and judge the answers are kept, to be another model's baseline.
     """
 
     name: Literal["alpaca_eval"] = "alpaca_eval"
     prompts_file: str = Field(alias="prompts", min_length=1, description="JSON or JSONL file of prompts, or hub:FILE.")
-    baseline: str = Field(
-        min_length=1, description="Answers to beat: a run folder, generations.jsonl, outputs in JSON, or hub:FILE."
+    baseline: str | None = Field(
+        None,
+        min_length=1,
+        description="Answers to beat: a run's or evaluation's folder, generations.jsonl, outputs in JSON, or hub:FILE; "
+        "null: none, and these answers are kept to be one.",
     )
-    judge: AnyJudge = Field(description="Who compares the answers.")
+    judge: AnyJudge | None = Field(None, description="Who compares the answers; null without a baseline.")
     revision: str | None = Field(None, description="Commit of AlpacaEval's hub repository, for hub:FILE.")
     languages: tuple[str, ...] | None = Field(
         None, min_length=1, description="BCP-47 tags asked; null: all of the file."
@@ -113,7 +121,14 @@ class AlpacaEval(Evaluator):
 
     @model_validator(mode="after")
     def _consistent(self) -> AlpacaEval:
-        sources = (self.prompts_file, self.baseline, self.difficulties or "")
+        if (self.baseline is None) != (self.judge is None):
+            found, lacking = ("judge", "baseline") if self.baseline is None else ("baseline", "judge")
+            raise ValueError(f"there is a {found} and no {lacking}: give both, or none to make a baseline's answers")
+        fields = type(self).model_fields
+        idle = [name for name in JUDGING if self.baseline is None and getattr(self, name) != fields[name].default]
+        if idle:
+            raise ValueError(f"{', '.join(idle)}: no effect without baseline and judge. Give both, or remove it")
+        sources = (self.prompts_file, self.baseline or "", self.difficulties or "")
         if self.revision and not any(source.startswith(files.HUB) for source in sources):
             raise ValueError("revision has no effect without a hub:FILE. Remove it")
         if self.top_p < 1 and self.temperature == 0:
@@ -130,6 +145,8 @@ class AlpacaEval(Evaluator):
         Raises:
             LangxferError: a file is missing or wrong, the baseline lacks answers, or a package is missing.
         """
+        if self.baseline is None or self.judge is None:
+            return {"prompts": files.digest(self._prompts_path, "prompts")}
         self._baseline_answers(self._instructions)
         table = self._difficulties and files.digest(
             self._located(str(self.difficulties), "difficulties"), "difficulties"
@@ -147,9 +164,9 @@ class AlpacaEval(Evaluator):
         """Relative files, and the judge's, are taken from the recipe's folder."""
         update = {
             "prompts_file": files.absolute(self.prompts_file, folder),
-            "baseline": files.absolute(self.baseline, folder),
+            "baseline": self.baseline and files.absolute(self.baseline, folder),
             "difficulties": self.difficulties and files.absolute(self.difficulties, folder),
-            "judge": self.judge.resolve(folder),
+            "judge": self.judge and self.judge.resolve(folder),
         }
         return self.model_copy(update=update)
 
@@ -167,9 +184,13 @@ class AlpacaEval(Evaluator):
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language, and a row an item.
 
+        Without a baseline: the answers, and how many are empty.
+
         Raises:
             LangxferError: the baseline lacks answers, or the judge gives too few verdicts.
         """
+        if self.baseline is None or self.judge is None:
+            return self._unjudged(evidence)
         instructions = self._instructions
         baseline = self._baseline_answers(instructions)
         answers = {answer.prompt.id: answer.text for answer in evidence.generations}
@@ -190,6 +211,32 @@ class AlpacaEval(Evaluator):
             "; ".join(own.unfinished for own in found if own.unfinished) or None,
             [*(note for own in found for note in own.notes), *used],
         )
+
+    def _unjudged(self, evidence: Evidence) -> Evaluation:
+        """The answers alone, to be the baseline of another model."""
+        by_language: dict[str, list[Generation]] = {}
+        for answer in evidence.generations:
+            by_language.setdefault(answer.prompt.language, []).append(answer)
+        scores: list[Score] = []
+        for tag, own in by_language.items():
+            texts = digest((answer.prompt.id, answer.prompt.text) for answer in own)
+            text = signature({"ev": "alpaca_eval", "n": len(own), **self._how(), "items": texts})
+            value, error = percentage(sum(not answer.text.strip() for answer in own), len(own))
+            scores.append(Score(f"alpaca_eval/empty/{tag}", value, error, len(own), text, "%", higher_is_better=False))
+        rows = [
+            {"id": answer.prompt.id, "language": answer.prompt.language, "answer": answer.text}
+            for answer in evidence.generations
+        ]
+        return Evaluation(scores, rows, notes=["alpaca_eval has no baseline, so nothing was judged"])
+
+    def _how(self) -> dict[str, object]:
+        """What signatures say of how answers were made."""
+        return {
+            "instruction": self.answer_language_instruction,
+            "temp": f"{self.temperature:g}",
+            **({"top_p": self.top_p, "seed": self.seed} if self.temperature else {}),
+            "max_new_tokens": self.max_new_tokens,
+        }
 
     def _evaluated(self, tag: str, items: Sequence[Item], held: Contests) -> Evaluation:
         """The evaluation of one language."""
@@ -223,13 +270,10 @@ class AlpacaEval(Evaluator):
 
     def _judged(self, tag: str, wording: Wording, items: Sequence[Item], held: Contests) -> Judged:
         parts: dict[str, object] = {
-            "judge": self.judge.name,
+            "judge": held.judge.name,
             "prompt": f"{wording}-{VERSION}",
             "order": "both" if self.both_orders else f"seed-{self.order_seed}",
-            "instruction": self.answer_language_instruction,
-            "temp": f"{self.temperature:g}",
-            **({"top_p": self.top_p, "seed": self.seed} if self.temperature else {}),
-            "max_new_tokens": self.max_new_tokens,
+            **self._how(),
         }
         suffix = tag if wording == self._wordings(tag)[0] else f"{tag}/{wording}"
         return Judged(suffix, items, [held.outcome(item, wording) for item in items], parts)
@@ -260,6 +304,7 @@ class AlpacaEval(Evaluator):
         return chosen(read_instructions(self._prompts_path), self.languages, self.limit, self.prompts_file)
 
     def _baseline_answers(self, instructions: Sequence[Instruction]) -> dict[str, str]:
+        assert self.baseline is not None, "only called with a baseline"
         return match(instructions, read_baseline(self._located(self.baseline, "baseline")), self.baseline)
 
     @property

@@ -11,7 +11,8 @@ from langxfer.builtin.evaluators.alpaca_eval.files import Record, records
 from langxfer.errors import DataError
 from langxfer.languages import check_language
 
-GENERATIONS = Path("generations") / "alpaca_eval.after.generations.jsonl"
+GENERATIONS = Path("generations") / "alpaca_eval.after.generations.jsonl"  # of a run
+EVALUATED = "alpaca_eval.generations.jsonl"  # of ``langxfer evaluate``
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def read_instructions(path: Path) -> list[Instruction]:
 
 
 def read_baseline(path: Path) -> list[Record]:
-    """The baseline's answers: generations of this evaluator (JSON lines, or their run folder), or AlpacaEval's outputs.
+    """The baseline's answers: generations of this evaluator, the folder that holds them, or AlpacaEval's outputs.
 
     Raises:
         DataError: there is no such file, or it holds something else.
@@ -60,8 +61,10 @@ def read_baseline(path: Path) -> list[Record]:
 
 
 def baseline_file(path: Path) -> Path:
-    """The file of a baseline: for a run folder, the answers of its adapted model."""
-    return path / GENERATIONS if path.is_dir() else path
+    """The file of a baseline: for a run folder, the answers of its adapted model; for an evaluation's, its answers."""
+    if not path.is_dir():
+        return path
+    return path / EVALUATED if (path / EVALUATED).is_file() else path / GENERATIONS
 
 
 def match(instructions: Sequence[Instruction], baseline: Sequence[Record], origin: str) -> dict[str, str]:

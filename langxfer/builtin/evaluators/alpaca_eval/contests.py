@@ -97,7 +97,7 @@ class Contests:
         seed: int,
     ):
         self.usage: dict[str, float] = {}
-        self._judge, self._both, self._seed = judge, both_orders, seed
+        self.judge, self._both, self._seed = judge, both_orders, seed
         self._by_item = {
             (item.id, wording): [self._contest(item, wording, ahead) for ahead in self._orders(item)]
             for item in items
@@ -123,13 +123,13 @@ class Contests:
             JudgeError: more have failed.
         """
         contests = list({c.messages: c for own in self._by_item.values() for _, c in own}.values())
-        with VerdictCache(cache, self._judge.what()) as kept, ExitStack() as stack:
+        with VerdictCache(cache, self.judge.what()) as kept, ExitStack() as stack:
             found = {contest.messages: kept.find(contest) for contest in contests}
             self._verdicts = {text: verdict for text, verdict in found.items() if verdict is not None}
             open_ones = [contest for contest in contests if contest.messages not in self._verdicts]
             if not open_ones:
                 return
-            opened = stack.enter_context(self._judge.open(device, cache))
+            opened = stack.enter_context(self.judge.open(device, cache))
             allowed, failures = max_failures * len(contests), Counter[str]()
             block = max(BLOCK, getattr(opened, "at_once", 1))
             for start in range(0, len(open_ones), block):
@@ -140,7 +140,7 @@ class Contests:
                         failures[verdict.problem or "no verdict"] += 1
                 if failures.total() > allowed:
                     judged = len(contests) - len(open_ones) + start + len(asked)
-                    raise JudgeError(_too_many(self._judge.name, failures, judged, len(contests), max_failures))
+                    raise JudgeError(_too_many(self.judge.name, failures, judged, len(contests), max_failures))
                 progress(len(self._verdicts), len(contests))
             self.usage = opened.usage() if hasattr(opened, "usage") else {}
 
@@ -164,7 +164,7 @@ class Contests:
 
     def _contest(self, item: Item, wording: Wording, model_first: bool) -> tuple[bool, Contest]:
         first, second = (item.answer, item.baseline) if model_first else (item.baseline, item.answer)
-        told = messages(wording, self._judge.answers, item.instruction, first, second)
+        told = messages(wording, self.judge.answers, item.instruction, first, second)
         return model_first, Contest(item.id, item.instruction, first, second, told, LABELS)
 
 
