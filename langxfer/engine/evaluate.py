@@ -156,10 +156,11 @@ def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:
 
 def read(folder: Path) -> Evaluation:
     """Scores and rows as ``write`` stored them."""
-    return Evaluation([_score(row) for row in read_jsonl(folder / SCORES)], list(read_jsonl(folder / ROWS)))
+    return Evaluation([score_of(row) for row in read_jsonl(folder / SCORES)], list(read_jsonl(folder / ROWS)))
 
 
-def _score(row: dict[str, Any]) -> Score:
+def score_of(row: dict[str, Any]) -> Score:
+    """A score from its JSON values."""
     interval = row.pop("interval", None)
     return Score(**row, interval=None if interval is None else tuple(interval))
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluator, Score
+from langxfer.components import Evaluation, Evaluator, Score
 from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import models, plan
-from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation, read
+from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation, read, score_of
 from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
@@ -23,7 +23,7 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
-from langxfer.errors import RecipeError
+from langxfer.errors import DataError, RecipeError
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
 
@@ -102,6 +102,20 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
     runtime.barrier()
     scores = {name: list(read(o.artifact.path).scores) for name, o in found.items()}
     return Evaluated(path, scores, maker.outcomes)
+
+
+def read_evaluations(path: Path) -> dict[str, Evaluation]:
+    """Scores and rows of a finished evaluation's folder, by evaluator, as ``compare_all`` takes them.
+
+    Raises:
+        DataError: it is no such folder.
+    """
+    if not (path / SCORES).is_file():
+        raise DataError(f"{path} holds no {SCORES}. Expected a folder that langxfer evaluate has written.")
+    scores: dict[str, list[Score]] = {}
+    for row in read_jsonl(path / SCORES):
+        scores.setdefault(row.pop("evaluator"), []).append(score_of(row))
+    return {name: Evaluation(own, list(read_jsonl(path / f"{name}.{ROWS}"))) for name, own in scores.items()}
 
 
 def _tasks(request: Request, made: Plan | None) -> list[Task]:
