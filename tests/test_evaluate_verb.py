@@ -149,7 +149,7 @@ def test_a_second_call_loads_no_model_and_the_folder_says_what_was_measured(eval
     assert manifest["evaluators"]["language_fidelity"]["options"]["limit"] == 2
     assert len(manifest["model"]["trained"]) == 1 and manifest["model"]["name"] == run.name
     assert manifest["versions"]["transformers"] and manifest["recipe"] is None
-    with pytest.raises(DataError, match="holds no scores.jsonl"):
+    with pytest.raises(DataError, match="holds no scores"):
         read_evaluations(home)
     longer = evaluate(*arguments[:-1], "3")  # two of three answers are there
     assert asked(longer) == {3} and len(loads) == 2
