@@ -26,7 +26,8 @@ def result(*given: str) -> dict[str, Any]:
         for number, turn in enumerate(TURNS)
     }
     job = Job("", "", "", "", 2, extent.length, 5, 2048, extent.batch_rows)
-    return summary(found, {}, {"segments": 600, "seconds": 0.5}, job, extent)
+    ready = {"cached_segments_per_second": 7.0, "peak_memory_gb": 0.5}
+    return summary(found, {}, {"segments": 600, "seconds": 0.5}, ready, job, extent)
 
 
 def test_the_quick_cut_has_the_same_keys_and_says_what_it_is() -> None:
@@ -43,7 +44,9 @@ def test_ratios_are_of_rates() -> None:
     found = result("--rounds", "2")
     assert found["rate_vs_ctranslate2"] == 10 / 20
     assert (found["rate_vs_transformers_int8"], found["rate_vs_transformers_fp32"]) == (30 / 50, 40 / 50)
-    assert (found["cached_segments_per_second"], found["peak_memory_gb"]) == (1200, 2.0)
+    assert (found["cached_segments_per_second"], found["peak_memory_gb"]) == (7.0, 0.5)
+    assert found["cached_segments_per_second_from_documents"] == 1200
+    assert found["peak_memory_gb_with_model"] == 2.0
 
 
 def test_documents_are_taken_until_there_are_enough_segments() -> None:
