@@ -11,6 +11,7 @@ import pytest
 from langxfer.components import Drop, Filter, Pair, Translation
 from langxfer.data import ParallelExample, Turn, read_examples, read_jsonl
 from langxfer.engine.formats import Rejected, SourceRow
+from langxfer.engine.running import SaysHow
 from langxfer.engine.translate import Built, build_examples, write
 from langxfer.errors import PluginError
 from langxfer.events import Notice
@@ -201,8 +202,6 @@ def test_a_translator_that_breaks_its_contract_is_named(answer: list, found: str
 
 
 def test_how_the_translator_runs_is_said_once_and_when_it_does():
-    from langxfer.engine.stages import _says_how
-
     class Opened:
         running = None
 
@@ -212,7 +211,7 @@ def test_how_the_translator_runs_is_said_once_and_when_it_does():
 
     told: list[object] = []
     pipeline = Pipeline(Opened(), "sentence", None, {}, window=1)
-    progress = _says_how(pipeline, told.append, lambda done, total: told.append(done))
+    progress = SaysHow(pipeline, told.append).before(lambda done, total: told.append(done))
     list(pipeline.documents(["1 + 1", "one cat", "two cats"], Pair("en", "de"), progress))
     assert told.count(Notice("on two threads")) == 1
     assert told.index(Notice("on two threads")) < len(told) - 2
