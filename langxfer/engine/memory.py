@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from langxfer.recipe import Phase, Recipe
 
 LAYER = re.compile(r"\.(\d+)\.")
-INTERPRETER = 450 << 20  # resident before a model is there: Python with torch and transformers
+INTERPRETER = (
+    570 << 20
+)  # resident beside the model: Python, torch, transformers, and what they load with the first step
 HOLES = 1.3  # what the C library's heap takes for activations that come and go, over what they are
 FLOAT = 4  # bytes; trained weights, gradients, moments and norms are float32
 
@@ -136,7 +138,8 @@ def predict(
 ) -> Memory:
     """Memory of a step whose largest micro-batch has ``tokens`` tokens.
 
-    ``interpreter`` is what the process holds without the model, where that is known. Frozen gated MLPs
+    ``interpreter`` is what the process holds without the model, where that is known and more than ``INTERPRETER``:
+    a process that has done little has not loaded all yet. Frozen gated MLPs
     keep less of a micro-batch above ``budget`` tokens.
     """
     decoder, names = Decoder.of(config, shapes), set(trained)
@@ -153,7 +156,7 @@ def predict(
         )
     tile = 3 * FLOAT * min(tokens, 512) * min(decoder.vocabulary, 4096)
     passing = 3 * size * tokens * max(decoder.inner, 2 * decoder.hidden)
-    base = (INTERPRETER if interpreter is None else interpreter) if on_cpu else 0
+    base = max(interpreter or 0, INTERPRETER) if on_cpu else 0
     return Memory(
         base, FLOAT * learned + size * others, FLOAT * learned, 2 * FLOAT * learned, _held(kept, on_cpu), tile + passing
     )

@@ -87,15 +87,17 @@ def test_frozen_layers_below_keep_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 def test_parts_add_up() -> None:
     shapes = {"model.layers.0.self_attn.q_proj.weight": (10, 10), "lm_head.weight": (30, 10), "model.x.gate": (1, 1)}
     config = {"hidden_size": 10, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 30}
-    found = memory.predict(config, shapes, list(shapes)[:1], 7, interpreter=1000)
-    assert found.interpreter == 1000
+    held = 2 * memory.INTERPRETER
+    found = memory.predict(config, shapes, list(shapes)[:1], 7, interpreter=held)
+    assert found.interpreter == held
+    assert memory.predict(config, shapes, list(shapes)[:1], 7, interpreter=1000).interpreter == memory.INTERPRETER
     assert found.weights == 4 * 401
     assert found.gradients == 4 * 100
     assert found.moments == 8 * 100
     assert found.total == sum(vars(found).values())
-    more = memory.predict(config, shapes, list(shapes)[:1], 14, interpreter=1000)
+    more = memory.predict(config, shapes, list(shapes)[:1], 14, interpreter=held)
     assert more.activations == pytest.approx(2 * found.activations, abs=1)
-    again = memory.predict(config, shapes, list(shapes)[:1], 7, interpreter=1000, on_cpu=False)
+    again = memory.predict(config, shapes, list(shapes)[:1], 7, interpreter=held, on_cpu=False)
     assert again.interpreter == 0
     half = memory.predict(config, shapes, list(shapes)[:1], 7, size=2, on_cpu=False)
     assert half.weights == 4 * 100 + 2 * 301
