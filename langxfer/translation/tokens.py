@@ -32,12 +32,19 @@ class Tokens:
     def __init__(self, folder: Path):
         from transformers import AutoTokenizer
 
-        from_pieces = _is_put_together(folder)
+        pieces = folder / "sentencepiece.bpe.model"
+        from_pieces = pieces.is_file() and not (folder / "tokenizer.json").is_file()
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             self.positions: int = config["max_position_embeddings"]
             self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError) as error:
+            # Without protobuf transformers takes the file for tiktoken's, and asks for that package.
+            if from_pieces and "tiktoken" in str(error).lower() and not _has_protobuf():
+                raise ArtifactError(
+                    f"{pieces}: reading it takes the package protobuf, and there is no tokenizer.json. Install "
+                    "protobuf, or take a checkpoint with tokenizer.json."
+                ) from error
             raise ArtifactError(
                 f"{folder}: its tokenizer cannot be loaded ({type(error).__name__}: {first_line(error)}). "
                 "Take config.json and the tokenizer files from the model's own checkpoint."
@@ -114,22 +121,11 @@ class Tokens:
         return token in self._indices and token not in self._special
 
 
-def _is_put_together(folder: Path) -> bool:
-    """Whether there is no ``tokenizer.json``, so that transformers makes one of ``sentencepiece.bpe.model``.
-
-    Raises:
-        ArtifactError: that takes the package protobuf, which is not there; transformers would ask for another one.
-    """
-    model = folder / "sentencepiece.bpe.model"
-    if (folder / "tokenizer.json").is_file() or not model.is_file():
-        return False
+def _has_protobuf() -> bool:
     try:
         import google.protobuf  # noqa: F401
     except ImportError:
-        raise ArtifactError(
-            f"{model}: reading it takes the package protobuf, and there is no tokenizer.json. Install protobuf, or "
-            "take a checkpoint with tokenizer.json."
-        ) from None
+        return False
     return True
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -172,8 +174,18 @@ def test_a_list_of_languages_that_is_too_short_is_refused(models, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_what_reads_a_sentencepiece_model_is_asked_for_by_name(models, tmp_path, monkeypatch):
+WITHOUT_PROTOBUF = """
+import sys
+sys.modules["google.protobuf"] = None
+from pathlib import Path
+from langxfer.translation.tokens import Tokens
+Tokens(Path(sys.argv[1]))
+"""
+
+
+def test_what_reads_a_sentencepiece_model_is_asked_for_by_name(models, tmp_path):
     folder = old_checkpoint(models, tmp_path)
-    monkeypatch.setitem(sys.modules, "google.protobuf", None)
-    with pytest.raises(ArtifactError, match=r"takes the package protobuf, and there is no tokenizer\.json\. Install"):
-        translations(nllb(model=str(folder), compute_type="float32"), tmp_path / "cache", ["The cat"])
+    command = [sys.executable, "-c", WITHOUT_PROTOBUF, str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stderr
+    assert "ArtifactError" in said and "takes the package protobuf, and there is no tokenizer.json. Install" in said

@@ -300,7 +300,7 @@ def test_a_failure_ends_a_long_call_soon(stub):
     texts = [f"text {number}" for number in range(40)]
     opening = translator(stub, concurrency=2, segments_per_request=1).open("cpu", Path("unused"))
     with pytest.raises(RecipeError, match="key revoked"), opening as opened:
-        assert [answer for answer in opened.translate(texts, EN_SW) if answer] == ["TEXT 0", "TEXT 1"]
+        assert len([answer for answer in opened.translate(texts, EN_SW) if answer]) == 2  # which two, threads decide
     assert len(stub.requests) <= 6
 
 
