@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-WIDE = 120  # columns of tables that go into a file or a pipe
+WIDE = 160  # columns of tables that go into a file or a pipe
 out, err = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=True)
 
 RecipeArgument = Annotated[
