@@ -17,9 +17,9 @@ import pytest
 from langxfer import cli
 from langxfer.data import read_jsonl
 from langxfer.engine import weights
-from langxfer.engine.evaluation_job import read_evaluations
 from langxfer.errors import DataError
 from langxfer.report.comparison import compare
+from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
 
 SPY = '''
@@ -142,15 +142,15 @@ def test_a_second_call_loads_no_model_and_the_folder_says_what_was_measured(eval
     assert [*read_jsonl(folder / "scores.jsonl")] == first["scores"]
     rows, answers = ([*read_jsonl(folder / f"language_fidelity.{kind}.jsonl")] for kind in ("rows", "generations"))
     assert [row["id"] for row in rows] == [row["id"] for row in answers] == ["0/en", "1/en", "0/de", "1/de"]
-    read = read_evaluations(folder)["language_fidelity"]
+    read = read_finished(folder).after["language_fidelity"]
     assert [score.value for score in read.scores] == [score["value"] for score in first["scores"]]
     assert all(own.verdict in ("no difference shown", "not tested") for own in compare(read, read))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["evaluators"]["language_fidelity"]["options"]["limit"] == 2
     assert len(manifest["model"]["trained"]) == 1 and manifest["model"]["name"] == run.name
     assert manifest["versions"]["transformers"] and manifest["recipe"] is None
-    with pytest.raises(DataError, match="holds no scores"):
-        read_evaluations(home)
+    with pytest.raises(DataError, match=r"neither a run folder \(no filled.yaml\)"):
+        read_finished(home)
     longer = evaluate(*arguments[:-1], "3")  # two of three answers are there
     assert asked(longer) == {3} and len(loads) == 2
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Score
+from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt
 from langxfer.data import ParallelExample, read_examples, read_jsonl, write_jsonl
 from langxfer.engine import encode
 from langxfer.engine.answer_cache import FILE
@@ -19,9 +19,9 @@ from langxfer.engine.making import Facts, Maker
 from langxfer.engine.plan import Stage, answered_by
 from langxfer.engine.subject import Subject
 from langxfer.events import Notice, Progress
+from langxfer.report.finished import GENERATIONS, ROWS, SCORES, score_of
 
 T = TypeVar("T")
-SCORES, ROWS, GENERATIONS = "scores.jsonl", "rows.jsonl", "generations.jsonl"
 VERDICTS = "verdicts"  # folder beside the artifacts, with a folder for each evaluator
 
 
@@ -157,12 +157,6 @@ def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:
 def read(folder: Path) -> Evaluation:
     """Scores and rows as ``write`` stored them."""
     return Evaluation([score_of(row) for row in read_jsonl(folder / SCORES)], list(read_jsonl(folder / ROWS)))
-
-
-def score_of(row: dict[str, Any]) -> Score:
-    """A score from its JSON values."""
-    interval = row.pop("interval", None)
-    return Score(**row, interval=None if interval is None else tuple(interval))
 
 
 def _generation_row(answer: Generation) -> dict[str, Any]:

@@ -6,15 +6,15 @@ import json
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluation, Evaluator, Score
+from langxfer.components import Evaluator, Score
 from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import models, plan
-from langxfer.engine.evaluate import GENERATIONS, ROWS, SCORES, Evaluations, Task, Validation, read, score_of
+from langxfer.engine.evaluate import Evaluations, Task, Validation, read
 from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
@@ -23,9 +23,10 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
-from langxfer.errors import DataError, RecipeError
+from langxfer.errors import RecipeError
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
+from langxfer.report.finished import GENERATIONS, ROWS, SCORES
 
 
 @dataclass(frozen=True)
@@ -95,27 +96,13 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
     trained = [path for _, path in request.measured.trained]
     Evaluations(maker, subject, trained, validation, "evaluate: answers").all(tasks)
     outcomes = {outcome.stage.key: outcome for outcome in maker.outcomes}
-    found = dict(zip(_names(wanted.evaluators), (outcomes[task.stage.key] for task in tasks), strict=True))
+    found = dict(zip(plan.names(wanted.evaluators), (outcomes[task.stage.key] for task in tasks), strict=True))
     if runtime.main:
         with storage_errors(path):
             _write(path, request, found, runtime.hardware())
     runtime.barrier()
     scores = {name: list(read(o.artifact.path).scores) for name, o in found.items()}
     return Evaluated(path, scores, maker.outcomes)
-
-
-def read_evaluations(path: Path) -> dict[str, Evaluation]:
-    """Scores and rows of a finished evaluation's folder, by evaluator, as ``compare_all`` takes them.
-
-    Raises:
-        DataError: it is no such folder.
-    """
-    if not (path / SCORES).is_file():
-        raise DataError(f"{path} holds no {SCORES}. Expected a folder that langxfer evaluate has written.")
-    scores: dict[str, list[Score]] = {}
-    for row in read_jsonl(path / SCORES):
-        scores.setdefault(row.pop("evaluator"), []).append(score_of(row))
-    return {name: Evaluation(own, list(read_jsonl(path / f"{name}.{ROWS}"))) for name, own in scores.items()}
 
 
 def _tasks(request: Request, made: Plan | None) -> list[Task]:
@@ -150,14 +137,6 @@ def _data_plan(whole: Plan, maker: Maker) -> Plan:
     runtime = maker.runtime
     there = maker.finished(whole.translate) and maker.finished(whole.encode) if runtime.main else None
     return whole if runtime.decide(there is not None) else plan.build(whole.recipe, validation_only=True)
-
-
-def _names(evaluators: Sequence[Evaluator]) -> Iterator[str]:
-    """Names for files; the second of a name is NAME-2."""
-    seen: dict[str, int] = {}
-    for evaluator in evaluators:
-        seen[evaluator.name] = number = seen.get(evaluator.name, 0) + 1
-        yield evaluator.name if number == 1 else f"{evaluator.name}-{number}"
 
 
 def _slug(name: str) -> str:

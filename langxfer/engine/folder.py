@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langxfer.data import read_jsonl, write_jsonl
-from langxfer.engine import evaluate, stages, translation_report, weights
+from langxfer.engine import stages, translation_report, weights
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
+from langxfer.report.finished import GENERATIONS, ROWS
 from langxfer.report.samples import samples_page
 
 if TYPE_CHECKING:
@@ -170,10 +171,10 @@ class RunFolder:
         artifacts = {outcome.stage.key: outcome.artifact for outcome in run.outcomes}
         for pair in work.plan.evaluators:
             for when, stage in (("before", pair.before), ("after", pair.after)):
-                for name in (evaluate.GENERATIONS, evaluate.ROWS):
+                for name in (GENERATIONS, ROWS):
                     source = artifacts[stage.key].path / name
                     if source.is_file():
-                        shutil.copyfile(source, target / f"{pair.evaluator.name}.{when}.{name}")
+                        shutil.copyfile(source, target / f"{pair.name}.{when}.{name}")
 
     def _translation(self, run: Run) -> None:
         artifact = next(outcome.artifact for outcome in run.outcomes if outcome.stage.name == "quality")

@@ -8,7 +8,7 @@ is known before anything has run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -56,8 +56,9 @@ class PhaseStages:
 
 @dataclass(frozen=True)
 class EvaluatorStages:
-    """The stages of one evaluator."""
+    """The stages of one evaluator, and the name by which its results go."""
 
+    name: str
     evaluator: Evaluator
     before: Stage
     after: Stage
@@ -141,13 +142,24 @@ def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
     seen = {"validation": digest({**chosen, **tokens}), "tokenizer": model.tokenizer, "template": tokens["template"]}
     evaluators = [
         EvaluatorStages(
+            name,
             evaluator,
             evaluation(f"evaluate before: {evaluator.name}", evaluator, base, seen),
             evaluation(f"evaluate after: {evaluator.name}", evaluator, start, seen),
         )
-        for evaluator in recipe.evaluators
+        for name, evaluator in zip(names(recipe.evaluators), recipe.evaluators, strict=True)
     ]
     return Plan(recipe, model, translate, encode, quality, tuple(phases), tuple(evaluators), seen, validation_only)
+
+
+def names(evaluators: Sequence[Evaluator]) -> list[str]:
+    """Their names, for results and files; the second of a name is NAME-2."""
+    seen: dict[str, int] = {}
+    found = []
+    for evaluator in evaluators:
+        seen[evaluator.name] = number = seen.get(evaluator.name, 0) + 1
+        found.append(evaluator.name if number == 1 else f"{evaluator.name}-{number}")
+    return found
 
 
 def start_of(model: Model, identity: ModelIdentity) -> dict[str, Any]:

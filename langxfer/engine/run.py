@@ -29,7 +29,7 @@ class Run:
     Attributes:
         recipe: as filled, with all defaults.
         path: the run folder.
-        before: scores of the unadapted model, by evaluator.
+        before: scores of the unadapted model, by evaluator; the second of a name is ``NAME-2``.
         after: scores of the adapted model, by evaluator.
         outcomes: every stage with its artifact, in order.
         comparisons: before against after, by paired tests on the same items.
@@ -151,7 +151,7 @@ def _scores(made: Plan, outcomes: list[Outcome]) -> tuple[dict[str, list[Score]]
         found: dict[str, list[Score]] = {}
         for pair in made.evaluators:
             path = artifacts[getattr(pair, when).key].path
-            found.setdefault(pair.evaluator.name, []).extend(evaluate.read(path).scores)
+            found[pair.name] = list(evaluate.read(path).scores)
         both.append(found)
     return both[0], both[1]
 

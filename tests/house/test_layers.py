@@ -49,7 +49,7 @@ LAYERS = {
         "hub",
         "sqlite_file",
     },
-    "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics"},
+    "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics", "recipe_text"},
     "translation": {"components", "data", "languages", "errors", "hub", "sqlite_file"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},

@@ -1,0 +1,117 @@
+"""Finished runs and evaluations, read back from their folders for comparisons, reports and cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langxfer.components import Evaluation, Score
+from langxfer.data import read_jsonl
+from langxfer.errors import DataError, LangxferError
+from langxfer.recipe_text import RecipeText, Unreadable
+
+# Names of files; those of an evaluator have its name before them.
+ROWS = "rows.jsonl"
+GENERATIONS = "generations.jsonl"
+SCORES = "scores.jsonl"  # of an evaluation; a run has scores.json
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run, or an evaluation by ``langxfer evaluate``, as its folder tells it.
+
+    Attributes:
+        path: the folder.
+        title: the run's title, or the name of the model that was measured.
+        recipe: the run's recipe with all defaults, as plain values; None for an evaluation.
+        manifest: versions, digests, hardware, seeds, and time and memory of every stage.
+        before: of the unadapted model, by evaluator (the second of a name is ``NAME-2``); empty for an evaluation.
+        after: of the adapted model, or of the one that was measured.
+    """
+
+    path: Path
+    title: str
+    recipe: Mapping[str, Any] | None
+    manifest: Mapping[str, Any]
+    before: Mapping[str, Evaluation]
+    after: Mapping[str, Evaluation]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Rows of training steps and of validations (keys ``validation/…``), each with its ``phase``; none without."""
+        path = self.path / "metrics.jsonl"
+        return list(read_jsonl(path)) if path.is_file() else []
+
+    def answers(self, evaluator: str, when: str = "after") -> list[dict[str, Any]]:
+        """What the model wrote for an evaluator: rows with id, language, prompt and answer; none where nothing was."""
+        name = f"{evaluator}.{GENERATIONS}" if self.recipe is None else f"{evaluator}.{when}.{GENERATIONS}"
+        path = (self.path if self.recipe is None else self.path / "generations") / name
+        return list(read_jsonl(path)) if path.is_file() else []
+
+    def translation(self) -> dict[str, Any]:
+        """The quality report of the translated data; empty for an evaluation."""
+        path = self.path / "translation.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def read_finished(path: Path) -> Finished:
+    """Read the folder of a run or of an evaluation.
+
+    Raises:
+        DataError: it is neither, or not finished, or damaged.
+    """
+    if (path / SCORES).is_file():
+        return _evaluation(path)
+    if not (path / "filled.yaml").is_file():
+        raise DataError(
+            f"{path} is neither a run folder (no filled.yaml) nor one that langxfer evaluate has written (no {SCORES})."
+        )
+    if not (path / "manifest.json").is_file():
+        raise DataError(f"{path}: the run is not finished. Go on with it by the same langxfer run.")
+    try:
+        recipe = RecipeText.read(str(path), (path / "filled.yaml").read_text(encoding="utf-8")).values
+        manifest = _json(path / "manifest.json")
+        scores = _json(path / "scores.json")
+        both = {when: _of_run(path, scores[when], when) for when in ("before", "after")}
+        return Finished(path, str(recipe["title"]), recipe, manifest, both["before"], both["after"])
+    except (Unreadable, OSError, ValueError, KeyError, TypeError, AttributeError, LangxferError) as error:
+        raise DataError(
+            f"{path}: the run folder is damaged ({type(error).__name__}: {error}). "
+            "The same langxfer run writes it anew from its artifacts."
+        ) from None
+
+
+def score_of(row: Mapping[str, Any]) -> Score:
+    """A score from its JSON values."""
+    interval = row.get("interval")
+    return Score(**{**row, "interval": None if interval is None else tuple(interval)})
+
+
+def _evaluation(path: Path) -> Finished:
+    try:
+        scores: dict[str, list[Score]] = {}
+        for row in read_jsonl(path / SCORES):
+            scores.setdefault(row["evaluator"], []).append(score_of({k: v for k, v in row.items() if k != "evaluator"}))
+        found = {name: Evaluation(own, list(read_jsonl(path / f"{name}.{ROWS}"))) for name, own in scores.items()}
+        manifest = _json(path / "manifest.json")
+        return Finished(path, str(manifest["model"]["name"]), None, manifest, {}, found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, LangxferError) as error:
+        raise DataError(
+            f"{path}: the evaluation is damaged ({type(error).__name__}: {error}). "
+            "The same langxfer evaluate writes it anew."
+        ) from None
+
+
+def _of_run(path: Path, scores: Mapping[str, list[dict[str, Any]]], when: str) -> dict[str, Evaluation]:
+    return {
+        name: Evaluation(
+            [score_of(row) for row in own], list(read_jsonl(path / "generations" / f"{name}.{when}.{ROWS}"))
+        )
+        for name, own in scores.items()
+    }
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
