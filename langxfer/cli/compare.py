@@ -100,6 +100,7 @@ def compare(
     if style is None:
         _print(found, out)
         return
+    err.print(escape(found.differences.verdict), highlight=False, soft_wrap=True)
     text = FORMATS[style](found)
     if output is None:
         print(text, end="")
@@ -108,7 +109,7 @@ def compare(
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"-o {output} cannot be written: {error.strerror}.") from None
-    err.print(f"{escape(found.differences.verdict)}\nwritten: {escape(str(output))}", highlight=False, soft_wrap=True)
+    err.print(f"written: {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _style(format_: Format | None, output: Path | None) -> str | None:
