@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import langxfer
 from langxfer import cli
+from langxfer.cli.compare import print_comparison
+from langxfer.report.compare_runs import compare_finished
 from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
+from tests.report.finished_values import finished, shares
 
 Verb = Callable[..., tuple[int, str, str]]
 
@@ -121,6 +127,23 @@ def test_a_model_without_a_recipe_is_unknown(verb, folders, tiny, home):
     (other,) = home.glob("runs/evaluation-other-*")
     code, printed, _ = verb("compare", folders[0], other)
     assert code == 0 and printed.startswith("other: measured without a recipe")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 9])
+def test_tables_fit_into_120_columns_and_lose_nothing(count):
+    tags = ["de", "sw", "yo", "ko", "zh", "id", "ar", "ja", "fr"][:count]
+    right = {tag: [1] * (5 + at) + [0] * (95 - at) for at, tag in enumerate(tags)}
+    runs = [finished(name, {"belebele": shares("belebele", right)}) for name in ("sft", "sft+dpo on attention")]
+    found, out = compare_finished(runs), io.StringIO()
+    print_comparison(found, Console(file=out, width=120))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 120
+    texts = Counter(part for line in lines for part in re.split(r"  +", line))
+    assert all(texts[tag] for tag in tags)
+    for at in range(count):
+        value = f"{5 + at}.0 ± {100 * ((5 + at) * (95 - at) / 1e6) ** 0.5:.1f}"
+        assert texts[value] == 2, value
+    assert sum(number for text, number in texts.items() if text.startswith("+0.0 [")) == count
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def compare(
         return
     found = compare_runs(folders, baseline=baseline, before=before, published=published, only=only or ())
     if style is None:
-        _print(found, out)
+        print_comparison(found, out)
         return
     err.print(escape(found.differences.verdict), highlight=False, soft_wrap=True)
     text = FORMATS[style](found)
@@ -136,7 +136,8 @@ def _folders(arguments: Sequence[str], plugin: Sequence[Path] | None, runs: Path
     ]
 
 
-def _print(found: ComparedRuns, console: Console) -> None:
+def print_comparison(found: ComparedRuns, console: Console) -> None:
+    """Tables for people."""
     differences = found.differences
     console.print(escape(differences.verdict), style="bold", highlight=False)
     for warning in differences.warnings:
