@@ -75,18 +75,27 @@ def compare(first: Evaluation, second: Evaluation) -> list[Comparison]:
 def compare_all(pairs: Sequence[tuple[Evaluation, Evaluation]]) -> list[Comparison]:
     """Several pairs of evaluations, of one evaluator each; p-values are adjusted for all comparisons together."""
     for first, second in pairs:
-        _check_items(first, second)
-        _check_signatures(first, second)
+        check_comparable(first, second)
     count = sum(len(second.scores) for _, second in pairs)
     resamples = max(9999, 400 * count)  # so that the smallest p is still below the level after correction
     found = [
-        _compared(old, new, _contributions(old, first), _contributions(new, second), resamples)
+        _compared(old, new, contributions(old, first), contributions(new, second), resamples)
         for first, second in pairs
         for old, new in _common(first, second)
     ]
     tested = [own for own in found if own.effect is not None]
     adjusted = iter(holm([own.effect.p for own in tested if own.effect]))
     return [replace(own, adjusted_p=next(adjusted)) if own.effect else own for own in found]
+
+
+def check_comparable(first: Evaluation, second: Evaluation) -> None:
+    """Both are of the same items, and the scores that both have were measured in the same way.
+
+    Raises:
+        DataError: with what differs.
+    """
+    _check_items(first, second)
+    _check_signatures(first, second)
 
 
 def _common(first: Evaluation, second: Evaluation) -> list[tuple[Score, Score]]:
@@ -146,7 +155,7 @@ def _compared(
     return Comparison(old, new, scaled, unpaired=unpaired)
 
 
-def _contributions(score: Score, evaluation: Evaluation) -> dict[str, Contribution] | None:
+def contributions(score: Score, evaluation: Evaluation) -> dict[str, Contribution] | None:
     """By item, what it adds to numerator and denominator of the score; None unless they give the score's value."""
     found: dict[str, Contribution] = {}
     for row in evaluation.rows:
