@@ -110,7 +110,7 @@ def print_report(report: Report) -> None:
     for name in dict.fromkeys(cell.name for row in report.rows for cell in row.cells):
         cells = [(row, cell) for row in report.rows for cell in row.cells if cell.name == name]
         unit = cells[0][1].like.unit
-        columns = [*names.values(), f"mean{f', {unit}' if unit else ''}", "95 % interval", "of", "seeds", "n"]
+        columns = [*names.values(), f"mean{f', {unit}' if unit else ''}", "95 % interval", "allows for", "seeds", "n"]
         table = Table(*columns, title=escape(str(name)), box=SIMPLE)
         for column in table.columns[len(paths) :]:
             column.justify = "right"
@@ -123,18 +123,14 @@ def print_report(report: Report) -> None:
         out.print(table)
     shown = [own for own in report.crossings if own.largest and own.crossing.place.side != "above"]
     if shown:
-        table = Table("score", "method", "has at", "95 % interval", "what", "has at", title="crossings", box=SIMPLE)
+        setting = names.get(shown[0].setting, shown[0].setting)
+        title = f"crossings: {setting} at which a method has the level of another"
+        table = Table("score", "method", "has it at", "95 % interval", "level of", "at", title=title, box=SIMPLE)
         for own in shown:
             found = own.crossing
-            interval = f"{found.low} to {found.high}"
-            table.add_row(
-                escape(own.score),
-                escape(found.method),
-                str(found.place),
-                interval,
-                escape(found.other),
-                f"{found.at:,g}",
-            )
+            interval = f"{found.low} to {found.high}" + (", one seed" if found.seeds == 1 else "")
+            places = escape(found.method), str(found.place), interval, escape(found.other), f"{found.at:,g}"
+            table.add_row(escape(own.score), *places)
         out.print(table)
     for note in report.notes:
         out.print(escape(note), highlight=False, soft_wrap=True)

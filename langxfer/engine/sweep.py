@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any, Literal
 
 from langxfer.data import read_jsonl
@@ -250,16 +251,21 @@ def _size(recipe: Recipe) -> float:
 
 
 class _Clock:
-    """Time left, by what the points took that were made so far."""
+    """Time left, by what the points took that were made so far: in proportion to their work, and once two kinds of
+    points are known, by a line, since evaluation takes as long after little training."""
 
     def __init__(self, work: Sequence[float]):
         self._work = work
-        self._seconds = self._done = 0.0
+        self._took: list[tuple[float, float]] = []
 
     def took(self, number: int, seconds: float) -> None:
         if self._work[number]:
-            self._seconds, self._done = self._seconds + seconds, self._done + self._work[number]
+            self._took.append((self._work[number], seconds))
 
     def left(self, numbers: Sequence[int]) -> float | None:
         """Of these points; None before one was made."""
-        return self._seconds / self._done * sum(self._work[number] for number in numbers) if self._done else None
+        if not self._took:
+            return None
+        work, seconds = zip(*self._took, strict=True)
+        slope, start = (sum(seconds) / sum(work), 0.0) if len(set(work)) == 1 else linear_regression(work, seconds)
+        return sum(max(0.0, start + slope * self._work[number]) for number in numbers if self._work[number])

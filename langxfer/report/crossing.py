@@ -7,8 +7,8 @@ measured points with x on a logarithmic scale.
 Its interval is a bootstrap. A resample draws items with replacement, the same for all points, since all were measured
 on the same items; and of the k seeds of each point k - 1 with replacement, so that the variance of their mean is that
 of k seeds (a plain bootstrap of few seeds is too narrow by (k - 1) / k: McCarthy and Snowden 1985). Each resample has
-a level and a curve of its own, and therefore a crossing. The interval goes from the 2.5 to the 97.5 percentile of these;
-where resamples cross outside the range of A, an end of the interval is open there.
+a level and a curve of its own, and therefore a crossing. The interval goes from the 2.5 to the 97.5 percentile of
+these; where resamples cross outside the range of A, an end of the interval is open there.
 
 What it cannot do: with one seed nothing is known of other seeds, and the interval is one of items alone. Between two
 measured points the line is a guess, not allowed for in the interval. A curve that goes up and down reaches the level at
@@ -149,7 +149,7 @@ def reached(axis: np.ndarray, curves: np.ndarray, levels: np.ndarray) -> np.ndar
     rows = np.arange(len(curves))
     low, high = curves[rows, after - 1], curves[rows, after]
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = (levels - low) / (high - low)
+        share = np.clip((levels - low) / (high - low), 0.0, 1.0)
     logs = np.log(axis)
     between = np.exp(logs[after - 1] + share * (logs[after] - logs[after - 1]))
     return np.where(~there.any(1), np.inf, np.where(first == 0, -np.inf, between))

@@ -13,9 +13,12 @@ d_ij is what item j moves score i by, (y_ij - R_i) / n, or for a ratio of sums (
 method), and d_j its mean over the seeds. For means, V is the unbiased estimate under random effects of seeds and items;
 it is taken to be no less than the largest of its parts. The interval is R ± t sqrt(V), with Student's t for
 V^2 / (V_seeds^2 / (k - 1) + V_items^2 / (n - 1)) degrees of freedom (Satterthwaite 1946): few if seeds make the noise.
+Shares end at 0 and 100 %. Where all items are right under all seeds, or all wrong, V is 0, and Wilson's interval of the
+items takes its place.
 
 With one seed nothing is known of other seeds. The interval is then that of the items alone, and says so. Two seeds give
-an interval that is wide where seeds matter and, now and then, too narrow by luck; three are better.
+an interval that is wide where seeds matter and, now and then, too narrow by luck: simulated, 88 to 98 % of them hold
+the truth, of three seeds 92 to 97 %, of five 95 to 97 %.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from langxfer.components import Score
 from langxfer.report.comparison import Contribution
+from langxfer.statistics import wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,21 +81,32 @@ def over_seeds(scores: Sequence[Score], rows: Sequence[Mapping[str, Contribution
     contains = SEEDS if of_items is None else BOTH
     items = of_items or 0.0
     variance = max(of_seeds + items - in_both, of_seeds, items)
-    if not variance:
-        return Mean(average, average, average, contains, k, n)
-    freedom = variance**2 / (of_seeds**2 / (k - 1) + items**2 / max(n - 1, 1))
-    from scipy.stats import t
+    low, high = average, average
+    if variance:
+        from scipy.stats import t
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
-    return Mean(average, average - half, average + half, contains, k, n)
+        freedom = variance**2 / (of_seeds**2 / (k - 1) + items**2 / max(n - 1, 1))
+        half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
+        low, high = average - half, average + half
+    return Mean(average, *_within(low, high, first), contains, k, n)
 
 
 def _of_one(score: Score) -> Mean:
+    assert score.value is not None
     low, high = score.interval or (None, None)
-    if score.interval is None and score.standard_error is not None and score.value is not None:
+    if score.interval is None and score.standard_error is not None:
         half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * score.standard_error
-        low, high = score.value - half, score.value + half
+        low, high = _within(score.value - half, score.value + half, score)
     return Mean(score.value, low, high, NOTHING if low is None else ITEMS, 1, score.n)
+
+
+def _within(low: float, high: float, like: Score) -> tuple[float, float]:
+    """The interval as far as the unit goes; of a share without any variance, Wilson's."""
+    if like.unit != "%":
+        return low, high
+    if low == high and low in (0.0, 100.0) and like.n:
+        low, high = (100 * end for end in wilson(round(low / 100) * like.n, like.n, CONFIDENCE))
+    return max(low, 0.0), min(high, 100.0)
 
 
 def _of_items(scores: Sequence[Score], rows: Sequence[Mapping[str, Contribution] | None]) -> tuple[float | None, float]:

@@ -154,10 +154,10 @@ def report_of(points: Sequence[tuple[Settings, Finished]]) -> Report:
         own = without_seed(settings)
         groups.setdefault(json.dumps(own, sort_keys=True), _Group(own)).runs.append(finished)
     found = list(groups.values())
-    rows = [*_before(points), *(Row(own.settings, tuple(own.cells)) for own in found)]
+    rows = [*_before(points), *(Row(own.settings, tuple(own.cells.values())) for own in found)]
     curves: list[Curve] = []
     crossed: list[Crossed] = []
-    notes: dict[str, None] = {}
+    refused: dict[str, list[str]] = {}
     for setting in _numeric(found):
         for name in dict.fromkeys(name for own in found for name in own.scores):
             family = _Family(setting, name, [own for own in found if name in own.scores and setting in own.settings])
@@ -165,8 +165,9 @@ def report_of(points: Sequence[tuple[Settings, Finished]]) -> Report:
             try:
                 crossed += family.crossings()
             except DataError as error:
-                notes[f"{name} over {setting}: no crossings. {error}"] = None
-    return Report(tuple(rows), tuple(curves), tuple(crossed), tuple(notes))
+                refused.setdefault(f"{setting}: {error}", []).append(str(name))
+    notes = tuple(f"No crossings over {why} ({', '.join(names)})" for why, names in refused.items())
+    return Report(tuple(rows), tuple(curves), tuple(crossed), notes)
 
 
 class _Group:
@@ -186,10 +187,13 @@ class _Group:
         """What the items add to every score, by seed."""
         return {name: [contributions(*one) for one in own] for name, own in self.scores.items()}
 
-    @property
-    def cells(self) -> Iterator[Cell]:
-        for name, own in self.scores.items():
-            yield Cell(name, own[0][0], over_seeds([score for score, _ in own], self.rows[name]))
+    @cached_property
+    def cells(self) -> dict[ScoreName, Cell]:
+        """The means over seeds."""
+        return {
+            name: Cell(name, own[0][0], over_seeds([score for score, _ in own], self.rows[name]))
+            for name, own in self.scores.items()
+        }
 
 
 def _by_score(runs: Sequence[Mapping[str, Evaluation]]) -> dict[ScoreName, list[tuple[Score, Evaluation]]]:
@@ -244,7 +248,7 @@ class _Family:
 
     def curves(self) -> Iterator[Curve]:
         for method, groups in self.methods.items():
-            points = [(own, next(cell for cell in own.cells if cell.name == self.name)) for own in groups]
+            points = [(own, own.cells[self.name]) for own in groups]
             known = [(own, cell.like, cell.mean) for own, cell in points if cell.mean.value is not None]
             if len(known) > 1:
                 yield Curve(
@@ -284,14 +288,16 @@ class _Family:
 
     def _rows(self, group: _Group) -> list[dict[str, Contribution]]:
         rows = group.rows[self.name]
+        if any(score.value is None for score, _ in group.scores[self.name]):
+            raise DataError("a value is missing.")
         if any(own is None for own in rows):
-            raise DataError("Its rows do not give the score.")
+            raise DataError("its rows do not give the score.")
         return [own for own in rows if own is not None]
 
     def _check(self, groups: Sequence[_Group]) -> None:
         """One score at a time: others of the evaluator may differ in how they are measured."""
         if any(own.settings[self.setting] <= 0 for own in groups):
-            raise DataError("They are on a logarithmic scale, and it is not above 0 everywhere.")
+            raise DataError("the scale is logarithmic, and not all values are above 0.")
         own = [replace(evaluation, scores=[score]) for group in groups for score, evaluation in group.scores[self.name]]
         for other in own[1:]:
             check_comparable(own[0], other)
