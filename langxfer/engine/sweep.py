@@ -26,7 +26,7 @@ from langxfer.events import Event, PointFinished, PointStarted
 from langxfer.recipe import Recipe
 from langxfer.recipe_text import yaml_text
 from langxfer.report.settings import label
-from langxfer.report.sweep import RESULT, Report, make_report
+from langxfer.report.sweep import RESULT, TABLE, Report, make_report
 from langxfer.sweeps import Point, Sweep, gathered
 
 POINTS, EXPANDED, FAILURES = "points.jsonl", "sweep.yaml", "failures.log"
@@ -223,6 +223,7 @@ class _Folder:
         if main:
             value = {"title": self.given.title, "points": [own.record() for own in self.results], **report.record()}
             with storage_errors(self.path):
+                report.write_csv(self.path / TABLE)
                 write_atomically(self.path / RESULT, json.dumps(value, indent=1, ensure_ascii=False))
         return Swept(self.path, tuple(self.results), report)
 

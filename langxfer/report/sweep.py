@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from langxfer.report.finished import Finished, read_finished
 from langxfer.report.seeds import Mean, over_seeds
 from langxfer.report.settings import label, value_text, without_seed
 
-RESULT = "sweep.json"
+RESULT, TABLE = "sweep.json", "table.csv"
 Settings = Mapping[str, Any]
 
 
@@ -98,15 +99,28 @@ class Crossed:
 
 @dataclass(frozen=True)
 class Report:
-    """Attributes:
-    rows: one for all points that differ in seeds alone, after that of the model before training, if they share it.
-    notes: what could not be computed, and why.
+    """What a sweep found.
+
+    Attributes:
+        rows: one for all points that differ in seeds alone, after that of the model before training, if they share it.
+        notes: what could not be computed, and why.
     """
 
     rows: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
     crossings: tuple[Crossed, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+    def write_csv(self, path: Path) -> None:
+        """A line for each row and score."""
+        settings = list(dict.fromkeys(name for row in self.rows for name in row.settings))
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow([*settings, "evaluator", "score", "unit", *(field.name for field in fields(Mean))])
+            for row in self.rows:
+                own = [value_text(row.settings[name]) if name in row.settings else "" for name in settings]
+                for cell in row.cells:
+                    lines.writerow([*own, cell.name.evaluator, cell.name.score, cell.like.unit, *astuple(cell.mean)])
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
