@@ -75,8 +75,7 @@ def compare(first: Evaluation, second: Evaluation) -> list[Comparison]:
 def compare_all(pairs: Sequence[tuple[Evaluation, Evaluation]]) -> list[Comparison]:
     """Several pairs of evaluations, of one evaluator each; p-values are adjusted for all comparisons together."""
     for first, second in pairs:
-        _check_items(first, second)
-        _check_signatures(first, second)
+        check_comparable(first, second)
     count = sum(len(second.scores) for _, second in pairs)
     resamples = max(9999, 400 * count)  # so that the smallest p is still below the level after correction
     found = [
@@ -87,6 +86,16 @@ def compare_all(pairs: Sequence[tuple[Evaluation, Evaluation]]) -> list[Comparis
     tested = [own for own in found if own.effect is not None]
     adjusted = iter(holm([own.effect.p for own in tested if own.effect]))
     return [replace(own, adjusted_p=next(adjusted)) if own.effect else own for own in found]
+
+
+def check_comparable(first: Evaluation, second: Evaluation) -> None:
+    """Both are of the same items, and the scores that both have were measured in the same way.
+
+    Raises:
+        DataError: with what differs.
+    """
+    _check_items(first, second)
+    _check_signatures(first, second)
 
 
 def _common(first: Evaluation, second: Evaluation) -> list[tuple[Score, Score]]:
