@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 
 from langxfer import loading, plugins
+from langxfer.cli.compare import compare
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
 from langxfer.cli.sweep import sweep
@@ -58,21 +59,10 @@ def run(
     Example:  langxfer run recipes/clo.yaml --set data.limit=400
     """
     loaded, catalog = _load(recipe, set_, plugin)
-    from langxfer.cli.progress import RunDisplay
+    from langxfer.cli.execution import execute
     from langxfer.cli.summary import print_summary, summary_json
-    from langxfer.engine.run import Written
-    from langxfer.engine.run import run as execute
 
-    files = tuple((Path(info.source).name, info.sha256) for info in catalog.plugins if info.sha256)
-    with RunDisplay(err) as display:
-
-        def observe(event: Any) -> None:
-            display.show(event)
-            for notice in catalog.emit(event):
-                display.show(notice)
-
-        written = Written(loaded.text, loaded.path.name, tuple(set_ or ()), files)
-        result = execute(loaded.recipe, runs, observe=observe, written=written)
+    result = execute(loaded, catalog, runs, set_ or ())
     from langxfer.engine.runtime import is_main_process
 
     if is_main_process():
@@ -167,6 +157,7 @@ def preview(
 
 app.command()(translate)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(sweep)
 
 

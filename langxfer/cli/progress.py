@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from langxfer import events
+from langxfer.report.quantities import duration, size
 
 QUIET_SECONDS = 15  # between lines when nobody watches a terminal
 
@@ -114,16 +115,3 @@ class RunDisplay:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(count: int) -> str:
-    """Bytes in GB (10^9)."""
-    return f"{count / 1e9:.2f} GB"

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from langxfer import plugins
-from langxfer.cli.options import JsonOption, PluginOption, RunsOption, err, out
-from langxfer.cli.progress import duration
-from langxfer.cli.summary import quantity
+from langxfer.cli.execution import observed, plugin_files
+from langxfer.cli.options import JsonOption, PluginOption, RunsOption, out
+from langxfer.report.quantities import duration, quantity
 from langxfer.report.settings import label, short_names, value_text
 from langxfer.report.sweep import RESULT
 from langxfer.report.tables import format_mean
@@ -66,18 +66,10 @@ def sweep(
         found = plan_sweep(given, runs)
         _print_json(found.record()) if json_ else _print_plan(found)
         return
-    from langxfer.cli.progress import RunDisplay
     from langxfer.engine.sweep import sweep as execute
 
-    files = tuple((Path(info.source).name, info.sha256) for info in catalog.plugins if info.sha256)
-    with RunDisplay(err) as display:
-
-        def observe(event: Any) -> None:
-            display.show(event)
-            for notice in catalog.emit(event):
-                display.show(notice)
-
-        swept = execute(given, runs, observe=observe, plugins=files)
+    with observed(catalog) as observe:
+        swept = execute(given, runs, observe=observe, plugins=plugin_files(catalog))
     from langxfer.engine.runtime import is_main_process
 
     if is_main_process():

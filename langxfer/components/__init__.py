@@ -22,6 +22,7 @@ from langxfer.components.evaluators import (
     ResponseScore,
     Sampling,
     Score,
+    numbered,
 )
 from langxfer.components.filters import Drop, Filter, OpenFilter
 from langxfer.components.judges import Contest, Judge, OpenJudge, Verdict
@@ -67,6 +68,7 @@ __all__ = [
     "Translator",
     "Verdict",
     "nested",
+    "numbered",
 ]
 
 KINDS: tuple[type[Component], ...] = (Translator, Filter, Objective, Selector, Evaluator, Judge)

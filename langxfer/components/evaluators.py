@@ -179,6 +179,16 @@ class Evaluation:
     notes: Sequence[str] = ()
 
 
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names under which evaluators of a recipe have their results; the second of a name is ``NAME-2``."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = number = seen.get(name, 0) + 1
+        found.append(name if number == 1 else f"{name}-{number}")
+    return found
+
+
 class Evaluator(Component):
     """Measures a model on the validation examples, or on prompts, questions and passages of its own.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from langxfer.engine.subject import Subject
 from langxfer.errors import RecipeError
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
-from langxfer.report.finished import GENERATIONS, ROWS, SCORES
+from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,11 @@ def _log(path: Path, event: Event) -> None:
 
 
 def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: dict[str, Any]) -> None:
-    """scores.jsonl, rows and generations by evaluator, manifest.json."""
+    """scores.jsonl, rows and generations by evaluator, the recipe of the measured run, manifest.json."""
     path.mkdir(parents=True, exist_ok=True)
+    run = request.measured.run
+    if run is not None:
+        shutil.copyfile(run / "filled.yaml", path / RECIPE)
     for name, outcome in found.items():
         for kind in (ROWS, GENERATIONS):
             source = outcome.artifact.path / kind
@@ -178,8 +182,19 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
             }
             for name, outcome in found.items()
         },
+        "run": _made_with(run) if run else None,
         "recipe": request.recipe.title if request.recipe else None,
         "versions": {**versions(), "python": platform.python_version()},
         "hardware": {**hardware, "system": platform.system(), "machine": platform.machine()},
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def _made_with(run: Path) -> dict[str, Any] | None:
+    """Of a run's manifest, why its model may be another than that of an equal recipe; None where it is lost."""
+    try:
+        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+        data = {"identity": manifest["data"]["identity"]}
+        return {"data": data, **{name: manifest[name] for name in ("run_key", "model", "versions", "hardware")}}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -22,11 +22,13 @@ class Measured:
         name: for people and for the name of the folder.
         options: of a recipe's section ``model``.
         trained: key and weights of each training phase that follows.
+        run: folder of the run whose adapted model it is; None for any other.
     """
 
     name: str
     options: Mapping[str, Any]
     trained: tuple[tuple[str, Path], ...] = ()
+    run: Path | None = None
 
 
 def find_measured(model_or_run: str, before: bool = False) -> Measured:
@@ -50,11 +52,12 @@ def find_measured(model_or_run: str, before: bool = False) -> Measured:
         return Measured(f"{path.resolve().name}-before", options)
     trained = _trained(path)
     if trained is not None:
-        return Measured(path.resolve().name, options, trained)
+        return Measured(path.resolve().name, options, trained, path)
     if not (path / "model" / "config.json").is_file():
         raise RecipeError(f"{path}: the run is not finished, so there is no adapted model. Finish it, or use --before.")
     exported = {**options, "source": str((path / "model").resolve())}  # its template lies in it
-    return Measured(path.resolve().name, exported | {"revision": None, "sha256": None, "template": None})
+    exported |= {"revision": None, "sha256": None, "template": None}
+    return Measured(path.resolve().name, exported, run=path)
 
 
 def _options(path: Path) -> dict[str, Any]:

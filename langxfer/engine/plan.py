@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from langxfer.components import Evaluator
+from langxfer.components import Evaluator, numbered
 from langxfer.engine import models, sources
 from langxfer.engine.models import ModelIdentity
 from langxfer.engine.objectives import scored_views
@@ -153,13 +153,8 @@ def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
 
 
 def names(evaluators: Sequence[Evaluator]) -> list[str]:
-    """Their names, for results and files; the second of a name is NAME-2."""
-    seen: dict[str, int] = {}
-    found = []
-    for evaluator in evaluators:
-        seen[evaluator.name] = number = seen.get(evaluator.name, 0) + 1
-        found.append(evaluator.name if number == 1 else f"{evaluator.name}-{number}")
-    return found
+    """Their names, for results and files."""
+    return numbered(evaluator.name for evaluator in evaluators)
 
 
 def start_of(model: Model, identity: ModelIdentity) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langxfer.components import Evaluation, Score
 from langxfer.data import read_jsonl
@@ -17,6 +17,7 @@ from langxfer.recipe_text import RecipeText, Unreadable
 ROWS = "rows.jsonl"
 GENERATIONS = "generations.jsonl"
 SCORES = "scores.jsonl"  # of an evaluation; a run has scores.json
+RECIPE = "run.yaml"  # of an evaluation of a run: the filled recipe of that run
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Finished:
     Attributes:
         path: the folder.
         title: the run's title, or the name of the model that was measured.
-        recipe: the run's recipe with all defaults, as plain values; None for an evaluation.
-        manifest: versions, digests, hardware, seeds, and time and memory of every stage.
+        recipe: the run's recipe with all defaults, as plain values; of an evaluation that of the run whose adapted
+            model was measured; None for any other model.
+        manifest: versions, digests, hardware, seeds, and time and memory of every stage. Of an evaluation of a run,
+            ``run`` has what was used to make the model.
         before: of the unadapted model, by evaluator (the second of a name is ``NAME-2``); empty for an evaluation.
         after: of the adapted model, or of the one that was measured.
     """
@@ -38,6 +41,7 @@ class Finished:
     manifest: Mapping[str, Any]
     before: Mapping[str, Evaluation]
     after: Mapping[str, Evaluation]
+    kind: Literal["run", "evaluation"] = "run"
 
     def metrics(self) -> list[dict[str, Any]]:
         """Rows of training steps and of validations (keys ``validation/…``), each with its ``phase``; none without."""
@@ -46,8 +50,10 @@ class Finished:
 
     def answers(self, evaluator: str, when: str = "after") -> list[dict[str, Any]]:
         """What the model wrote for an evaluator: rows with id, language, prompt and answer; none where nothing was."""
-        name = f"{evaluator}.{GENERATIONS}" if self.recipe is None else f"{evaluator}.{when}.{GENERATIONS}"
-        path = (self.path if self.recipe is None else self.path / "generations") / name
+        if self.kind == "evaluation":
+            path = self.path / f"{evaluator}.{GENERATIONS}"
+        else:
+            path = self.path / "generations" / f"{evaluator}.{when}.{GENERATIONS}"
         return list(read_jsonl(path)) if path.is_file() else []
 
     def translation(self) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def read_finished(path: Path) -> Finished:
     if not (path / "manifest.json").is_file():
         raise DataError(f"{path}: the run is not finished. Go on with it by the same langxfer run.")
     try:
-        recipe = RecipeText.read(str(path), (path / "filled.yaml").read_text(encoding="utf-8")).values
+        recipe = _recipe(path / "filled.yaml")
         manifest = _json(path / "manifest.json")
         scores = _json(path / "scores.json")
         both = {when: _of_run(path, scores[when], when) for when in ("before", "after")}
@@ -96,8 +102,9 @@ def _evaluation(path: Path) -> Finished:
             scores.setdefault(row["evaluator"], []).append(score_of({k: v for k, v in row.items() if k != "evaluator"}))
         found = {name: Evaluation(own, list(read_jsonl(path / f"{name}.{ROWS}"))) for name, own in scores.items()}
         manifest = _json(path / "manifest.json")
-        return Finished(path, str(manifest["model"]["name"]), None, manifest, {}, found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, LangxferError) as error:
+        recipe = _recipe(path / RECIPE) if (path / RECIPE).is_file() else None
+        return Finished(path, str(manifest["model"]["name"]), recipe, manifest, {}, found, "evaluation")
+    except (Unreadable, OSError, ValueError, KeyError, TypeError, AttributeError, LangxferError) as error:
         raise DataError(
             f"{path}: the evaluation is damaged ({type(error).__name__}: {error}). "
             "The same langxfer evaluate writes it anew."
@@ -111,6 +118,10 @@ def _of_run(path: Path, scores: Mapping[str, list[dict[str, Any]]], when: str) -
         )
         for name, own in scores.items()
     }
+
+
+def _recipe(path: Path) -> Any:
+    return RecipeText.read(str(path), path.read_text(encoding="utf-8")).values
 
 
 def _json(path: Path) -> Any:

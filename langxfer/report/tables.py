@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from langxfer.report.comparison import LEVEL, Comparison
 if TYPE_CHECKING:
     from langxfer.engine.run import Run
     from langxfer.report.seeds import Mean
+
+TESTS = {"mcnemar": "McNemar", "bootstrap": "bootstrap"}
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,18 @@ def score_rows(run: Run) -> Iterator[Row]:
 
 def how_compared(run: Run) -> str:
     """What the intervals and p-values are; empty where nothing was tested."""
-    found = [comparison for comparison in run.comparisons if comparison.effect is not None]
+    return how_tested("Changes", run.comparisons)
+
+
+def how_tested(what: str, comparisons: Sequence[Comparison]) -> str:
+    """The same for other comparisons; ``what`` are the differences called."""
+    found = [comparison for comparison in comparisons if comparison.effect is not None]
     if not found:
         return ""
     unpaired = sum(comparison.unpaired for comparison in found)
+    tests = ", ".join(sorted({TESTS[own.effect.test] for own in found if own.effect}))
     text = (
-        f"Changes with their 95 % intervals, by paired tests on the same items (McNemar, bootstrap): {len(found)} "
+        f"{what} with their 95 % intervals, by paired tests on the same items ({tests}): {len(found)} "
         f"comparisons, p adjusted for all of them (Holm). A star marks p < {LEVEL}; the others may be noise."
     )
     return text + (f" {unpaired} items that count on one side alone were left out." if unpaired else "")

@@ -1,0 +1,275 @@
+"""Compares finished runs: a row for each method, a column for each language, each against one of them.
+
+What is compared is read from folders; in what the runs differ comes first (``recipe_differences``). Two numbers are
+tested only where they are of the same items, measured in the same way; all tests that are shown are corrected together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from langxfer.components import Evaluation
+from langxfer.errors import DataError
+from langxfer.languages import LANGUAGES
+from langxfer.report.comparison import check_comparable, compare_all
+from langxfer.report.finished import Finished, read_finished
+from langxfer.report.methods import Cell, ComparedRuns, Measure, MethodRow, MethodTable
+from langxfer.report.published import Published, PublishedNumber, read_published
+from langxfer.report.recipe_differences import RecipeDifferences, recipe_differences
+
+BEFORE = "before"  # the row of the unadapted model
+NAMED = 3  # scores named in a note, before the rest is counted
+
+
+def compare_runs(
+    paths: Sequence[Path | str],
+    *,
+    baseline: str | int | None = None,
+    before: bool | None = None,
+    published: Path | str | None = None,
+    only: Sequence[str] = (),
+) -> ComparedRuns:
+    """Compare finished runs and evaluations, read from their folders.
+
+    Args:
+        paths: two or more folders, of ``langxfer run`` or ``langxfer evaluate``.
+        baseline: the one that the others are compared with: its number from 1, its title, the name of its folder, or
+            ``before``. The first by default.
+        before: whether the unadapted model is a row too. By default it is if all start from the same one.
+        published: a file of published numbers.
+        only: patterns of names of scores (``belebele/*``); tests are corrected for what is shown.
+
+    Raises:
+        DataError: a folder cannot be used, or what was asked for is not there.
+    """
+    if len({Path(path).resolve() for path in paths}) < max(2, len(paths)):
+        raise DataError(f"two or more runs are compared, each named once; found {', '.join(map(str, paths))}.")
+    numbers = read_published(Path(published)) if published is not None else None
+    found = [read_finished(Path(path)) for path in paths]
+    return compare_finished(found, baseline=baseline, before=before, published=numbers, only=only)
+
+
+def compare_finished(
+    runs: Sequence[Finished],
+    *,
+    baseline: str | int | None = None,
+    before: bool | None = None,
+    published: Published | None = None,
+    only: Sequence[str] = (),
+) -> ComparedRuns:
+    """``compare_runs`` of what was read already."""
+    named = dict(zip(_names(runs), runs, strict=True))
+    differences = recipe_differences(named)
+    methods = {name: _chosen(own.after, only) for name, own in named.items()}
+    unadapted, reason = _before(runs, differences)
+    if before and reason:
+        raise DataError(f"the model before training cannot be a row: {reason}")
+    if before is not False and not reason:
+        methods = {BEFORE: _chosen(unadapted, only), **methods}
+    if only and not any(methods.values()):
+        raise DataError(f"no score has a name like {' or '.join(only)}; a pattern looks like belebele/*.")
+    against = _baseline(baseline, named, methods)
+    cells = _cells(methods, against)
+    numbers = published.of(_models(runs)) if published else []
+    shown = [number for number in numbers if number.score in {cell.score.name for cell in cells.values()}]
+    _check_units(shown, cells.values())
+    notes = [*_obstacles(cells, against), *_untested(cells)]
+    if before is None and reason and any(own.before for own in runs):
+        notes.append(f"There is no row for the model before training: {reason}")
+    if published:
+        notes += published.notes_on(shown) if shown else [_no_published(published, numbers, _models(runs))]
+    return ComparedRuns(tuple(methods), against, differences, tuple(_tables(cells, shown)), tuple(notes))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Measure and column of a score: ``belebele/de/cut`` is (cut, de), ``held_out/margin/en-over-de`` is
+    (margin, en-over-de). A score without a language is a column of its own.
+    """
+    parts = name.split("/")[1:]
+    place = next((at for at in reversed(range(len(parts))) if _is_language(parts[at])), None)
+    if place is None:
+        return "", "/".join(parts) or "score"
+    return "/".join(parts[:place] + parts[place + 1 :]), parts[place]
+
+
+def _is_language(part: str) -> bool:
+    """A tag, or two of them: ``en-de``, ``en-over-de``."""
+    steps = part.split("-")
+    pairs = (("-".join(steps[:at]), "-".join(steps[at:]).removeprefix("over-")) for at in range(1, len(steps)))
+    return part in LANGUAGES or any(one in LANGUAGES and other in LANGUAGES for one, other in pairs)
+
+
+def _names(runs: Sequence[Finished]) -> list[str]:
+    """Titles; of those that are not unique, the names of the folders."""
+    titles = [run.title for run in runs]
+    names = [
+        run.title if titles.count(run.title) == 1 and run.title != BEFORE else run.path.resolve().name for run in runs
+    ]
+    return [name if names.count(name) == 1 else str(run.path) for name, run in zip(names, runs, strict=True)]
+
+
+def _models(runs: Sequence[Finished]) -> list[str]:
+    return list(dict.fromkeys(run.recipe["model"]["source"] for run in runs if run.recipe is not None))
+
+
+def _chosen(evaluations: Mapping[str, Evaluation], only: Sequence[str]) -> dict[str, Evaluation]:
+    """Evaluations with those of their scores that are to be shown."""
+    found = {}
+    for name, own in evaluations.items():
+        scores = [s for s in own.scores if not only or any(fnmatchcase(s.name, pattern) for pattern in only)]
+        if scores:
+            found[name] = Evaluation(scores, own.rows)
+    return found
+
+
+def _before(runs: Sequence[Finished], differences: RecipeDifferences) -> tuple[dict[str, Evaluation], str]:
+    """The evaluations before training that all runs share; or why there are none that they share."""
+    found: dict[str, Evaluation] = {}
+    if "model" in differences.parts or differences.unknown:
+        return found, "not all are known to start from the same model."
+    for run in runs:
+        for name, own in run.before.items():
+            try:
+                check_comparable(found.setdefault(name, own), own)
+            except DataError as error:
+                return {}, f"their measurements of it differ ({name}: {_reason(error)})"
+    return found, "" if found else "none of them has measured it."
+
+
+def _baseline(wanted: str | int | None, named: Mapping[str, Finished], methods: Mapping[str, Any]) -> str:
+    if wanted is None:
+        return next(iter(named))
+    folders = {run.path.resolve().name: name for name, run in named.items()}
+    numbers = {str(number): name for number, name in enumerate(named, 1)}
+    for known in (dict(zip(methods, methods, strict=True)), folders, numbers):
+        if str(wanted) in known:
+            return known[str(wanted)]
+    raise DataError(f"the baseline {wanted} is none of them: {', '.join(methods)}, or a number from 1 to {len(named)}.")
+
+
+Place = tuple[str, str, str]  # method, evaluator, name of the score
+
+
+def _cells(methods: Mapping[str, Mapping[str, Evaluation]], baseline: str) -> dict[Place, Cell]:
+    """Every score of every method, compared with the baseline's where that is possible."""
+    cells: dict[Place, Cell] = {}
+    pairs: dict[Place, tuple[Evaluation, Evaluation]] = {}
+    for method, evaluations in methods.items():
+        for evaluator, own in evaluations.items():
+            base = methods[baseline].get(evaluator) if method != baseline else None
+            old = {score.name: score for score in base.scores} if base else {}
+            for score in own.scores:
+                place = (method, evaluator, score.name)
+                if base is None or score.name not in old:
+                    cells[place] = Cell(score)
+                    continue
+                pair, obstacle = _pair(Evaluation([old[score.name]], base.rows), Evaluation([score], own.rows))
+                cells[place] = Cell(score, old[score.name], obstacle=obstacle)
+                if obstacle is None:
+                    pairs[place] = pair
+    for place, comparison in zip(pairs, compare_all(list(pairs.values())), strict=True):
+        cells[place] = Cell(comparison.second, comparison.first, comparison)
+    return cells
+
+
+def _pair(first: Evaluation, second: Evaluation) -> tuple[tuple[Evaluation, Evaluation], str | None]:
+    """Two evaluations of one score as they can be compared, or why not.
+
+    Evaluations of several languages need not have them all in common: the items of the score's own are enough.
+    """
+    _, column = split_name(second.scores[0].name)
+    narrow = tuple(Evaluation(e.scores, [r for r in e.rows if r.get("language") == column]) for e in (first, second))
+    reason = ""
+    for pair in ((first, second), narrow):
+        if pair[1].rows or not second.rows:
+            try:
+                check_comparable(*pair)
+                return pair, None
+            except DataError as error:
+                reason = reason or _reason(error)
+    return (first, second), reason
+
+
+def _reason(error: DataError) -> str:
+    """Without ``cannot compare …:``, which is said elsewhere."""
+    return str(error).partition(": ")[2]
+
+
+def _obstacles(cells: Mapping[Place, Cell], baseline: str) -> Iterator[str]:
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for (method, evaluator, name), cell in cells.items():
+        if cell.obstacle:
+            found.setdefault((method, evaluator, cell.obstacle), []).append(name)
+    for (method, _, obstacle), names in found.items():
+        yield f"{_some(names)}: {method} is not comparable with {baseline}: {obstacle}"
+
+
+def _untested(cells: Mapping[Place, Cell]) -> Iterator[str]:
+    found: dict[str, dict[str, None]] = {}
+    for (_, _, name), cell in cells.items():
+        if cell.comparison and cell.comparison.untested:
+            found.setdefault(cell.comparison.untested, {})[name] = None
+    for reason, names in found.items():
+        yield f"{_some(list(names))}: the difference is shown without a test: {reason}."
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _check_units(numbers: Sequence[PublishedNumber], cells: Collection[Cell]) -> None:
+    units = {cell.score.name: cell.score.unit for cell in cells}
+    for number in numbers:
+        if number.unit != units[number.score]:
+            raise DataError(
+                f"the published {number.score} of {number.method} is in {number.unit or 'no unit'}, and ours in "
+                f"{units[number.score] or 'no unit'}. Give it in the same unit."
+            )
+
+
+def _no_published(published: Published, numbers: Sequence[PublishedNumber], models: Sequence[str]) -> str:
+    name, model = published.path.name, " or ".join(models) or "a model without a recipe"
+    if numbers:
+        return f"None of the published numbers of {model} ({name}) is of a score that is shown."
+    return f"There are no published numbers of {model} in {name}."
+
+
+@dataclass
+class _Rows:
+    """A measure while it is put together: rows by method, published ones after them."""
+
+    rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    scores: dict[str, str] = field(default_factory=dict)  # column -> name of the score
+
+    def finished(self, numbers: Sequence[PublishedNumber]) -> Iterator[MethodRow]:
+        yield from (MethodRow(method, cells) for method, cells in self.rows.items())
+        several = len({number.model for number in numbers}) > 1
+        published: dict[tuple[str, str], dict[str, Cell]] = {}
+        columns = {name: column for column, name in self.scores.items()}
+        for number in numbers:
+            if number.score in columns:
+                name = f"{number.method} of {number.model}" if several else number.method
+                own = published.setdefault((f"{name} (published)", number.source), {})
+                own[columns[number.score]] = Cell(number.as_score())
+        yield from (MethodRow(name, cells, source) for (name, source), cells in published.items())
+
+
+def _tables(cells: Mapping[Place, Cell], numbers: Sequence[PublishedNumber]) -> Iterator[MethodTable]:
+    evaluators: dict[str, dict[tuple[str, str, bool | None], _Rows]] = {}
+    for (method, evaluator, name), cell in cells.items():
+        measure, column = split_name(name)
+        key = (measure or evaluator, cell.score.unit, cell.score.higher_is_better)
+        rows = evaluators.setdefault(evaluator, {}).setdefault(key, _Rows())
+        rows.rows.setdefault(method, {})[column] = cell
+        rows.scores[column] = name
+    for evaluator, found in evaluators.items():
+        tables: dict[tuple[str, ...], list[Measure]] = {}
+        for key, rows in found.items():
+            tables.setdefault(tuple(rows.scores), []).append(Measure(*key, tuple(rows.finished(numbers))))
+        for columns, measures in tables.items():
+            yield MethodTable(evaluator, columns, tuple(measures))

@@ -1,0 +1,240 @@
+"""In what runs differ: every value of their recipes, and the bytes, libraries and devices that no recipe names.
+
+A difference in scores is one of objectives only where nothing else differs. So this is said first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from langxfer.components import numbered
+from langxfer.recipe_text import Path, shown
+from langxfer.report.finished import Finished
+
+ABSENT = "–"  # in place of a value that a recipe does not have
+# Sections that change no score: names, demands, reports on the data, speed.
+APART = frozenset({"title", "requires", "quality", "compute"})
+# Of the identity of data, what recipes say themselves; the rest stands for the bytes.
+OF_THE_RECIPE = frozenset({"format", "fields", "source_language", "target_languages", "validation", "seed", "filters"})
+SOURCES = ("model.source", "data.source")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not the same in all recipes.
+
+    Attributes:
+        path: as for ``--set``; an evaluator is called by its name.
+        part: the part of a recipe that it belongs to: data, objective, training, …
+        values: one for each recipe, as JSON values; ABSENT where it has none.
+    """
+
+    path: str
+    part: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class RecipeDifferences:
+    """In what several runs differ.
+
+    Attributes:
+        names: the runs whose recipes are known.
+        rows: what differs and may be the reason of a difference in scores.
+        apart: what differs and changes no score.
+        unadapted: names of models that are the others' before training.
+        unknown: names of other models without a recipe.
+        warnings: of other bytes under the same name, other libraries, other devices.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[Difference, ...]
+    apart: tuple[Difference, ...]
+    unadapted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the recipe that differ."""
+        return tuple(dict.fromkeys(row.part for row in self.rows))
+
+    @property
+    def of_objectives(self) -> bool:
+        """Whether what is compared are objectives: nothing else differs, as far as anything can tell."""
+        return self.parts == ("objective",) and not self.unknown
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        sentences = [self._of_recipes()] if len(self.names) > 1 else []
+        if self.unadapted:
+            sentences.append(f"{_listed(self.unadapted)}: the model before training.")
+        if self.unknown:
+            sentences.append(
+                f"{_listed(self.unknown)}: measured without a recipe, so in what the models differ is unknown, and "
+                "this is NOT known to be a comparison of objectives."
+            )
+        return " ".join(sentences) or f"There is one recipe only, of {_listed(self.names)}."
+
+    def _of_recipes(self) -> str:
+        who = _listed(self.names) if self.unknown or self.unadapted else "The recipes"
+        if not self.rows:
+            return f"{who} differ in nothing that affects results."
+        if self.parts == ("objective",):
+            return f"{who} differ in the objective only" + (
+                "." if self.unknown else ": this is a comparison of objectives."
+            )
+        others = ", ".join(row.path for row in self.rows if row.part != "objective")
+        where = " and ".join(self.parts)
+        if len(self.parts) == 1:
+            return f"{who} differ in {where} only ({others}): this is NOT a comparison of objectives."
+        return (
+            f"{who} differ in {where} ({others}): this is NOT a comparison of objectives. "
+            "A difference in scores may come from any of these."
+        )
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        rows, apart = (
+            [{"path": r.path, "part": r.part, "values": dict(zip(self.names, r.values, strict=True))} for r in own]
+            for own in (self.rows, self.apart)
+        )
+        return {
+            "comparison_of_objectives": self.of_objectives,
+            "verdict": self.verdict,
+            "differences": rows,
+            "differences_without_effect": apart,
+            "unadapted": list(self.unadapted),
+            "unknown": list(self.unknown),
+            "warnings": list(self.warnings),
+        }
+
+
+def recipe_differences(runs: Mapping[str, Finished]) -> RecipeDifferences:
+    """In what runs and evaluations differ, by their names."""
+    known = {name: own for name, own in runs.items() if own.recipe is not None}
+    recipes = [_with_names(own.recipe) for own in known.values() if own.recipe is not None]
+    found = [Difference(shown(path), _part(path), values) for path, values in _differing(recipes)]
+    contents = {path: [_content(path, made_with(own)) for own in known.values()] for path in SOURCES}
+    same = {path for path, own in contents.items() if None not in own and len(set(own)) == 1}
+    moved = [row for row in found if row.path in same]  # the same bytes from elsewhere
+    other, warnings = _other_bytes(known, found, contents)
+    rows = [row for row in found if row.part not in APART and row not in moved]
+    start = {made_with(own)["model"]["weights"] for own in known.values() if "model" in made_with(own)}
+    unadapted = tuple(name for name, own in runs.items() if name not in known and _start(own) in start)
+    return RecipeDifferences(
+        names=tuple(known),
+        rows=(*rows, *other),
+        apart=(*(row for row in found if row.part in APART), *moved),
+        unadapted=unadapted,
+        unknown=tuple(name for name in runs if name not in known and name not in unadapted),
+        warnings=(*warnings, *_surroundings(runs)),
+    )
+
+
+def made_with(finished: Finished) -> Mapping[str, Any]:
+    """Of a manifest, what the model was made with; empty where that is not known."""
+    return finished.manifest if finished.kind == "run" else finished.manifest.get("run") or {}
+
+
+def in_words(value: Any) -> str:
+    """A JSON value for a table, as YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {in_words(own)}" for name, own in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(in_words(own) for own in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
+
+
+def _with_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Evaluators by name, so that one more at the start is not a difference in all of them."""
+    evaluators = recipe["evaluators"]
+    names = numbered(own["name"] for own in evaluators)
+    return {**recipe, "evaluators": dict(zip(names, evaluators, strict=True))}
+
+
+def _differing(values: Sequence[Any], path: Path = ()) -> Iterator[tuple[Path, tuple[Any, ...]]]:
+    """The innermost paths at which the values are not all equal."""
+    if all(value == values[0] for value in values):
+        return
+    if all(isinstance(value, Mapping) for value in values):
+        for name in dict.fromkeys(name for value in values for name in value):
+            yield from _differing([value.get(name, ABSENT) for value in values], (*path, name))
+    elif all(isinstance(value, list) and all(isinstance(own, Mapping) for own in value) for value in values):
+        for place in range(max(map(len, values))):
+            yield from _differing([value[place] if place < len(value) else ABSENT for value in values], (*path, place))
+    else:
+        yield path, tuple(values)
+
+
+def _part(path: Path) -> str:
+    if path[0] != "phases":
+        return str(path[0])
+    return str(path[2]) if len(path) > 2 else "number of phases"
+
+
+def _content(path: str, manifest: Mapping[str, Any]) -> str | None:
+    """What stands for the bytes behind a source; None where it is not known."""
+    if path == "model.source":
+        own = {name: manifest.get("model", {}).get(name) for name in ("weights", "tokenizer")}
+    else:
+        identity = manifest.get("data", {}).get("identity", {})
+        own = {name: value for name, value in identity.items() if name not in OF_THE_RECIPE}
+    return in_words(own) if any(own.values()) else None
+
+
+def _other_bytes(
+    known: Mapping[str, Finished], found: Sequence[Difference], contents: Mapping[str, Sequence[str | None]]
+) -> tuple[list[Difference], list[str]]:
+    """Sources of one name whose contents differ: these are differences, and no recipe shows them."""
+    rows, warnings = [], []
+    for path, own in contents.items():
+        if path in {row.path for row in found} or None in own or len(set(own)) < 2:
+            continue
+        part = path.partition(".")[0]
+        rows.append(Difference(f"{path} (content)", part, tuple(own)))
+        values = {name: str(content) for name, content in zip(known, own, strict=True)}
+        warnings.append(f"{path} has the same name everywhere, but other content: {_grouped(values)}.")
+    return rows, warnings
+
+
+def _start(finished: Finished) -> str | None:
+    """Weights of a model on which nothing was trained."""
+    model = finished.manifest["model"]
+    return None if model.get("trained") else model["weights"]
+
+
+def _surroundings(runs: Mapping[str, Finished]) -> Iterator[str]:
+    """Other libraries, other devices, in training or in measuring."""
+    made = {name: made_with(own) for name, own in runs.items() if made_with(own)}
+    measured = {name: own.manifest for name, own in runs.items()}
+    found: dict[str, str] = {}
+    for when, manifests in (("made", made), ("measured", measured)):
+        libraries = dict.fromkeys(name for own in manifests.values() for name in own["versions"])
+        for library in libraries:
+            values = {name: own["versions"].get(library, ABSENT) for name, own in manifests.items()}
+            if len(set(values.values())) > 1:
+                found.setdefault(f"other versions of {library}: {_grouped(values)}", when)
+        devices = {name: own["hardware"]["device"] for name, own in manifests.items()}
+        if len(set(devices.values())) > 1:
+            found.setdefault(f"other devices: {_grouped(devices)}", when)
+    for text, when in found.items():
+        yield f"The models were {when} with {text}."
+
+
+def _grouped(values: Mapping[str, str]) -> str:
+    """``2.7 (a, b), 2.8 (c)``."""
+    names: dict[str, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value, []).append(name)
+    return ", ".join(f"{value} ({', '.join(own)})" for value, own in names.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else "".join(names)
