@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from langxfer.sweep_loading import load_sweep
 if TYPE_CHECKING:
     from langxfer.engine.sweep import Swept
     from langxfer.engine.sweep_plan import SweepPlan
-    from langxfer.report.sweep import Report
+    from langxfer.report.sweep import Crossed, Report, ScoreName
 
 SweepArgument = Annotated[
     str,
@@ -97,42 +98,52 @@ def _print(swept: Swept) -> None:
 
 def print_report(report: Report) -> None:
     """Means, one table a score, and crossings."""
-    paths = list(dict.fromkeys(path for row in report.rows for path in row.settings))
-    names = short_names(paths)
     for name in dict.fromkeys(cell.name for row in report.rows for cell in row.cells):
-        cells = [(row, cell) for row in report.rows for cell in row.cells if cell.name == name]
-        unit = cells[0][1].like.unit
-        columns = [*names.values(), f"mean{f', {unit}' if unit else ''}", "95 % interval", "allows for", "seeds", "n"]
-        table = Table(*columns, title=escape(str(name)), box=SIMPLE)
-        for column in table.columns[len(paths) :]:
-            column.justify = "right"
-        for row, cell in cells:
-            own = [value_text(row.settings[path]) if path in row.settings else "" for path in paths]
-            own = own if row.settings else ["before", *own[1:]]
-            mean, interval = format_mean(cell.mean, cell.like)
-            counts = [cell.mean.contains, str(cell.mean.seeds), str(cell.mean.n)]
-            table.add_row(*map(escape, own), mean, interval, *counts)
-        out.print(table)
+        out.print(_means(name, report))
     shown = [own for own in report.crossings if own.largest and own.crossing.place.side != "above"]
-    if shown:
-        setting = names.get(shown[0].setting, shown[0].setting)
-        title = f"crossings: {setting} at which a method has the level of another"
-        table = Table("score", "method", "has it at", "95 % interval", "level of", "at", title=title, box=SIMPLE)
-        for own in shown:
-            found = own.crossing
-            interval = f"{found.low} to {found.high}" + (", one seed" if found.seeds == 1 else "")
-            places = escape(found.method), str(found.place), interval, escape(found.other), f"{found.at:,g}"
-            table.add_row(escape(own.score), *places)
-        out.print(table)
+    for setting in dict.fromkeys(own.setting for own in shown):
+        out.print(_crossings(setting, [own for own in shown if own.setting == setting]))
     for note in report.notes:
         out.print(escape(note), highlight=False, soft_wrap=True)
 
 
+def _means(name: ScoreName, report: Report) -> Table:
+    """One score of all rows."""
+    names = short_names(path for row in report.rows for path in row.settings)
+    cells = [(row.settings, cell) for row in report.rows for cell in row.cells if cell.name == name]
+    unit = cells[0][1].like.unit
+    measured = (f"mean{f', {unit}' if unit else ''}", "95 % interval", "allows for", "seeds", "n")
+    table = Table(*names.values(), *measured, title=escape(str(name)), box=SIMPLE)
+    for column in table.columns[len(names) :]:
+        column.justify = "right"
+    for settings, cell in cells:
+        own = _values(settings, list(names)) if settings else ["before", *[""] * (len(names) - 1)]
+        counts = cell.mean.contains, str(cell.mean.seeds), str(cell.mean.n)
+        table.add_row(*map(escape, own[: len(names)]), *format_mean(cell.mean, cell.like), *counts)
+    return table
+
+
+def _crossings(setting: str, found: Sequence[Crossed]) -> Table:
+    """Where methods have the level that others have at their largest."""
+    title = f"{setting} at which a method has the level of another"
+    table = Table("score", "method", "has it at", "95 % interval", "level of", "at", title=escape(title), box=SIMPLE)
+    for own in found:
+        crossing = own.crossing
+        interval = f"{crossing.low} to {crossing.high}" + (" (items alone)" if crossing.seeds == 1 else "")
+        places = escape(crossing.method), str(crossing.place), interval, escape(crossing.other), f"{crossing.at:,g}"
+        table.add_row(escape(own.score), *places)
+    return table
+
+
+def _values(settings: Mapping[str, Any], paths: Sequence[str]) -> list[str]:
+    return [value_text(settings[path]) if path in settings else "" for path in paths]
+
+
 def _print_plan(found: SweepPlan) -> None:
-    paths = list(dict.fromkeys(path for point in found.points for path in point.settings))
-    table = Table("", *short_names(paths).values(), "there", "to make", "examples", "steps", "FLOP", box=SIMPLE)
+    names = short_names(path for point in found.points for path in point.settings)
+    table = Table("", *names.values(), "there", "to make", "examples", "steps", "FLOP", box=SIMPLE)
     for number, point in enumerate(found.points, 1):
-        own = [value_text(point.settings[path]) if path in point.settings else "" for path in paths]
+        own = _values(point.settings, list(names))
         made = ", ".join(point.to_make) or "nothing"
         steps = " + ".join(map(str, point.cost.steps))
         flops = quantity(point.flops, "") if point.cost.uncounted is None else "not counted"

@@ -80,6 +80,8 @@ def planned(given: Sweep) -> list[Plan]:
     Raises:
         RecipeError: a point's model or data cannot be found, two points are the same run, or they want other devices.
     """
+    if not given.points:
+        raise RecipeError(f"the sweep {given.title} has no points. Give it at least one.")
     plans: list[Plan] = []
     problems: list[tuple[str, str]] = []
     for point in given.points:
@@ -135,7 +137,7 @@ def sweep(
         RecipeError, DataError: a point is wrong; no point has run then.
         ArtifactError: something cannot be stored.
     """
-    from langxfer.engine.runtime import Runtime
+    from langxfer.engine.runtime import Runtime, free
 
     plans = planned(given)
     runtime = Runtime(given.points[0].recipe.compute)
@@ -158,6 +160,8 @@ def sweep(
             if runtime.world > 1:
                 raise
         result = own.results[number]
+        if result.error is not None:
+            free()  # what the failed stage had loaded
         emit(PointFinished(label(point.settings), place + 1, len(order), result.seconds, result.error))
     return own.finish(runtime.main)
 
