@@ -17,9 +17,8 @@ Shares end at 0 and 100 %. Where all items are right under all seeds, or all wro
 items takes its place.
 
 With one seed nothing is known of other seeds. The interval is then that of the items alone (Wilson's for what is right
-or wrong), and says so. Two seeds give
-an interval that is wide where seeds matter and, now and then, too narrow by luck: simulated, 88 to 98 % of them hold
-the truth, of three seeds 92 to 97 %, of five 95 to 97 %.
+or wrong), and says so. Two seeds give an interval that is wide where seeds matter and, now and then, too narrow by
+luck: simulated, 88 to 98 % of them hold the truth, of three seeds 92 to 97 %, of five 95 to 97 %.
 """
 
 from __future__ import annotations
