@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
     from langxfer.engine.plan import build as plan
     from langxfer.engine.run import Run, run
+    from langxfer.engine.sweep import sweep
     from langxfer.errors import (
         ArtifactError,
         DataError,
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
     from langxfer.report.compare_runs import compare_runs
     from langxfer.report.methods import ComparedRuns
+    from langxfer.sweep_loading import load_sweep
+    from langxfer.sweeps import Point, Sweep
 
 _HOMES: dict[str, tuple[str, str]] = {
     **{
@@ -77,6 +80,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     },
     **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
     "ComparedRuns": ("langxfer.report.methods", "ComparedRuns"),
+    **{name: ("langxfer.sweeps", name) for name in ("Point", "Sweep")},
     "Event": ("langxfer.events", "Event"),
     "LogProbs": ("langxfer.logps", "LogProbs"),
     "Run": ("langxfer.engine.run", "Run"),
@@ -84,8 +88,10 @@ _HOMES: dict[str, tuple[str, str]] = {
     "hookimpl": ("langxfer.hookspecs", "hookimpl"),
     "load_plugins": ("langxfer.plugins", "load"),
     "load_recipe": ("langxfer.loading", "load_recipe"),
+    "load_sweep": ("langxfer.sweep_loading", "load_sweep"),
     "plan": ("langxfer.engine.plan", "build"),
     "run": ("langxfer.engine.run", "run"),
+    "sweep": ("langxfer.engine.sweep", "sweep"),
 }
 
 __all__ = [
@@ -118,6 +124,7 @@ __all__ = [
     "PassageScore",
     "Phase",
     "PluginError",
+    "Point",
     "Prompt",
     "Question",
     "Ratio",
@@ -130,6 +137,7 @@ __all__ = [
     "Selector",
     "Side",
     "StageError",
+    "Sweep",
     "Term",
     "Terms",
     "Training",
@@ -142,8 +150,10 @@ __all__ = [
     "hookimpl",
     "load_plugins",
     "load_recipe",
+    "load_sweep",
     "plan",
     "run",
+    "sweep",
 ]
 
 

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from langxfer import events
+from langxfer.report.quantities import duration, size
 
 QUIET_SECONDS = 15  # between lines when nobody watches a terminal
 
@@ -71,6 +72,12 @@ class RunDisplay:
             self._say(f"[cyan]found[/]  {escape(event.stage)}  {event.key[:10]}")
         elif isinstance(event, events.Notice):
             self._say(f"[yellow]note[/]   {escape(event.message)}")
+        elif isinstance(event, events.PointStarted):
+            left = "" if event.seconds_left is None else f"  about {duration(event.seconds_left)} left"
+            self._say(f"[bold]point {event.number} of {event.total}[/]  {escape(event.point)}{left}")
+        elif isinstance(event, events.PointFinished) and event.error is not None:
+            self._end()
+            self._say(f"[red]failed[/] point {event.number} of {event.total}  {escape(event.error)}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)
@@ -108,16 +115,3 @@ class RunDisplay:
         if self._task is not None:
             self._bars.remove_task(self._task)
             self._task = None
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(count: int) -> str:
-    """Bytes in GB (10^9)."""
-    return f"{count / 1e9:.2f} GB"

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from langxfer.cli.progress import duration, size
+from langxfer.report.quantities import duration, quantity, size
 from langxfer.report.tables import Row, format_score, how_compared, score_rows
 
 if TYPE_CHECKING:
@@ -90,14 +90,6 @@ def _accounting(facts: Mapping[str, Any]) -> Iterator[str]:
     if "matmul_share" in found:
         text += f", {found['matmul_share']:.0%} of that machine's matmul"
     yield text
-
-
-def quantity(value: float, unit: str) -> str:
-    """Three digits with a prefix: ``12.3 TFLOP``."""
-    prefixes = ["", "k", "M", "G", "T", "P", "E"]
-    while value >= 999.5 and len(prefixes) > 1:
-        value, prefixes = value / 1000, prefixes[1:]
-    return f"{value:.3g} {prefixes[0]}{unit}"
 
 
 def _change(row: Row) -> str:

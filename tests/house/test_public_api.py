@@ -34,6 +34,7 @@ PUBLIC = [
     "PassageScore",
     "Phase",
     "PluginError",
+    "Point",
     "Prompt",
     "Question",
     "Ratio",
@@ -46,6 +47,7 @@ PUBLIC = [
     "Selector",
     "Side",
     "StageError",
+    "Sweep",
     "Term",
     "Terms",
     "Training",
@@ -58,8 +60,10 @@ PUBLIC = [
     "hookimpl",
     "load_plugins",
     "load_recipe",
+    "load_sweep",
     "plan",
     "run",
+    "sweep",
 ]
 
 
