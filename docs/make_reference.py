@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-from langxfer import cli, hookspecs, plugins, recipe
+from langxfer import cli, hookspecs, plugins, recipe, sweep_loading
 from langxfer.components import KINDS
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -29,6 +29,9 @@ def text() -> str:
         parts += [f"### `langxfer {command.name}`", "", *_verb(command), ""]
     parts += ["Exit codes: 0 done, 1 failed, 2 bad input.", "", "## Sections of a recipe", ""]
     for section in SECTIONS:
+        parts += [f"### {section.__name__}", "", _first(section), "", *_options(section), ""]
+    parts += ["## Sections of a sweep file", ""]
+    for section in (sweep_loading.SweepFile, sweep_loading.ListedPoint):
         parts += [f"### {section.__name__}", "", _first(section), "", *_options(section), ""]
     parts += ["## Components", "", "Write `name:` and options, or the bare name for default options.", ""]
     for kind in KINDS:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
     from langxfer.engine.plan import build as plan
     from langxfer.engine.run import Run, run
+    from langxfer.engine.sweep import sweep
     from langxfer.errors import (
         ArtifactError,
         DataError,
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from langxfer.logps import LogProbs
     from langxfer.plugins import load as load_plugins
     from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
+    from langxfer.sweep_loading import load_sweep
+    from langxfer.sweeps import Point, Sweep
 
 _HOMES: dict[str, tuple[str, str]] = {
     **{
@@ -74,14 +77,17 @@ _HOMES: dict[str, tuple[str, str]] = {
         for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
     },
     **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
+    **{name: ("langxfer.sweeps", name) for name in ("Point", "Sweep")},
     "Event": ("langxfer.events", "Event"),
     "LogProbs": ("langxfer.logps", "LogProbs"),
     "Run": ("langxfer.engine.run", "Run"),
     "hookimpl": ("langxfer.hookspecs", "hookimpl"),
     "load_plugins": ("langxfer.plugins", "load"),
     "load_recipe": ("langxfer.loading", "load_recipe"),
+    "load_sweep": ("langxfer.sweep_loading", "load_sweep"),
     "plan": ("langxfer.engine.plan", "build"),
     "run": ("langxfer.engine.run", "run"),
+    "sweep": ("langxfer.engine.sweep", "sweep"),
 }
 
 __all__ = [
@@ -113,6 +119,7 @@ __all__ = [
     "PassageScore",
     "Phase",
     "PluginError",
+    "Point",
     "Prompt",
     "Question",
     "Ratio",
@@ -125,6 +132,7 @@ __all__ = [
     "Selector",
     "Side",
     "StageError",
+    "Sweep",
     "Term",
     "Terms",
     "Training",
@@ -136,8 +144,10 @@ __all__ = [
     "hookimpl",
     "load_plugins",
     "load_recipe",
+    "load_sweep",
     "plan",
     "run",
+    "sweep",
 ]
 
 

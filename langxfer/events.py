@@ -73,6 +73,27 @@ class Validated(Event):
 
 
 @dataclass(frozen=True)
+class PointStarted(Event):
+    """A point of a sweep begins, ``number`` of ``total``; ``seconds_left`` for it and the others, None if unknown."""
+
+    point: str
+    number: int
+    total: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class PointFinished(Event):
+    """A point of a sweep is done, or failed with ``error``."""
+
+    point: str
+    number: int
+    total: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True)
 class Notice(Event):
     """A sentence that the user should read."""
 

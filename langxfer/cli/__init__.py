@@ -19,6 +19,7 @@ from langxfer import loading, plugins
 from langxfer.cli.compare import compare
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.sweep import sweep
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
 
@@ -157,6 +158,7 @@ def preview(
 app.command()(translate)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(sweep)
 
 
 @app.command()

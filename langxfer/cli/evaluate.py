@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from langxfer import loading, plugins
-from langxfer.cli.options import JsonOption, PluginOption, RunsOption, err, out
+from langxfer.cli.execution import observed
+from langxfer.cli.options import JsonOption, PluginOption, RunsOption, out
 from langxfer.cli.summary import print_notes
 from langxfer.report.tables import format_score
 
@@ -69,16 +70,9 @@ def evaluate(
 
     measured = find_measured(model, before)
     evaluating, recipe = loading.load_evaluating(what, measured.options, catalog, set_ or (), limit)
-    from langxfer.cli.progress import RunDisplay
     from langxfer.engine.evaluation_job import Request, evaluate_model
 
-    with RunDisplay(err) as display:
-
-        def observe(event: Any) -> None:
-            display.show(event)
-            for notice in catalog.emit(event):
-                display.show(notice)
-
+    with observed(catalog) as observe:
         found = evaluate_model(Request(evaluating, measured, recipe, runs), observe)
     from langxfer.engine.runtime import is_main_process
 

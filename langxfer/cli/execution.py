@@ -1,8 +1,9 @@
-"""Runs a recipe for a verb: progress on stderr, events to the plugins that observe."""
+"""Runs recipes for verbs: progress on stderr, events to the plugins that observe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from langxfer.plugins import Catalog
 
 
-def execute(loaded: LoadedRecipe, catalog: Catalog, runs: Path, overrides: Sequence[str] = ()) -> Run:
-    """Do what a recipe says; ``overrides`` are those that were applied to it, for the run's record."""
+@contextmanager
+def observed(catalog: Catalog) -> Iterator[Callable[[Any], None]]:
+    """What takes the events of some work: it draws them, and tells them to plugins."""
     from langxfer.cli.progress import RunDisplay
-    from langxfer.engine.run import Written, run
 
-    files = tuple((Path(info.source).name, info.sha256) for info in catalog.plugins if info.sha256)
     with RunDisplay(err) as display:
 
         def observe(event: Any) -> None:
@@ -27,5 +27,18 @@ def execute(loaded: LoadedRecipe, catalog: Catalog, runs: Path, overrides: Seque
             for notice in catalog.emit(event):
                 display.show(notice)
 
-        written = Written(loaded.text, loaded.path.name, tuple(overrides), files)
+        yield observe
+
+
+def plugin_files(catalog: Catalog) -> tuple[tuple[str, str], ...]:
+    """Name and SHA-256 of plugins that are files, for the record of a run."""
+    return tuple((Path(info.source).name, info.sha256) for info in catalog.plugins if info.sha256)
+
+
+def execute(loaded: LoadedRecipe, catalog: Catalog, runs: Path, overrides: Sequence[str] = ()) -> Run:
+    """Do what a recipe says; ``overrides`` are those that were applied to it, for the run's record."""
+    from langxfer.engine.run import Written, run
+
+    written = Written(loaded.text, loaded.path.name, tuple(overrides), plugin_files(catalog))
+    with observed(catalog) as observe:
         return run(loaded.recipe, runs, observe=observe, written=written)

@@ -72,6 +72,12 @@ class RunDisplay:
             self._say(f"[cyan]found[/]  {escape(event.stage)}  {event.key[:10]}")
         elif isinstance(event, events.Notice):
             self._say(f"[yellow]note[/]   {escape(event.message)}")
+        elif isinstance(event, events.PointStarted):
+            left = "" if event.seconds_left is None else f"  about {duration(event.seconds_left)} left"
+            self._say(f"[bold]point {event.number} of {event.total}[/]  {escape(event.point)}{left}")
+        elif isinstance(event, events.PointFinished) and event.error is not None:
+            self._end()
+            self._say(f"[red]failed[/] point {event.number} of {event.total}  {escape(event.error)}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True)

@@ -46,7 +46,12 @@ LIBRARIES = (
 
 def name_of(recipe: Recipe, key: str) -> str:
     """Folder name of a run: its title for people, its key for truth."""
-    slug = re.sub(r"[^a-z0-9]+", "-", recipe.title.lower()).strip("-")[:48] or "run"
+    return named(recipe.title, key)
+
+
+def named(title: str, key: str) -> str:
+    """``TITLE-KEY``, as a folder may be called."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:48] or "run"
     return f"{slug}-{key[:10]}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,12 @@ class Maker:
         """The stage's artifact, if there is one to which nothing has to be added."""
         found = self.store.find(stage.name, stage.key)
         return None if found is None or found.unfinished else found
+
+    def alike(self, stage: Stage, apart_from: Collection[str]) -> list[Path]:
+        """Folders of artifacts of the same kind that differ in some values alone; the main process looks for them."""
+        what = {name: value for name, value in stage.what.items() if name not in apart_from}
+        runtime = self.runtime
+        return runtime.decide(self.store.alike(stage.name, what, apart_from) if runtime.main else [])
 
     def perform(self, stage: Stage, make: Callable[[Path], Facts], *, shared: bool = True) -> Artifact:
         """The stage's artifact: found, or made by all processes (``shared``) or by the main one alone.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +10,11 @@ from typing import Literal
 from langxfer.components import Score
 from langxfer.engine import evaluate, folder, plan, stages
 from langxfer.engine.evaluate import Evaluations, Task, Validation
-from langxfer.engine.making import Maker, Outcome
-from langxfer.engine.plan import Plan
+from langxfer.engine.making import Facts, Maker, Outcome
+from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.selection import advice
 from langxfer.engine.stages import Work
-from langxfer.engine.store import Store, storage_errors
+from langxfer.engine.store import Artifact, Store, storage_errors
 from langxfer.engine.weights import TRAINED
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice
@@ -129,7 +129,7 @@ class _Stages:
             referenced = None
             if phase.reference is not None:
                 referenced = perform(
-                    phase.reference, lambda path, p=phase, s=start: stages.make_reference(work, path, p, encoded, s)
+                    phase.reference, lambda path, p=phase, s=start: self._reference(path, p, encoded, s)
                 )
             artifact = perform(
                 phase.train,
@@ -138,6 +138,11 @@ class _Stages:
             trained.append(artifact.path / TRAINED)
         self.evaluations("after", validation, trained)
         return self.maker.outcomes
+
+    def _reference(self, path: Path, phase: PhaseStages, encoded: Artifact, start: Sequence[Path]) -> Facts:
+        assert phase.reference is not None
+        others = self.maker.alike(phase.reference, apart_from=("encode", "views"))
+        return stages.make_reference(self.work, path, phase, encoded, start, others)
 
     def evaluations(self, when: Literal["before", "after"], validation: Validation, trained: list[Path]) -> None:
         tasks = [Task(pair.evaluator, getattr(pair, when)) for pair in self.work.plan.evaluators]

@@ -189,8 +189,13 @@ def phase_examples(work: Work, phase: PhaseStages, encoded: Artifact) -> tuple[l
     return train, validation
 
 
-def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, trained: Sequence[Path]) -> Facts:
-    """Per-token log-probabilities of the phase's start, for training and validation examples."""
+def make_reference(
+    work: Work, folder: Path, phase: PhaseStages, encoded: Artifact, trained: Sequence[Path], others: Sequence[Path]
+) -> Facts:
+    """Per-token log-probabilities of the phase's start, for training and validation examples.
+
+    What is known of the same tokens is taken from ``others``, reference artifacts of the same start.
+    """
     assert phase.reference is not None
     examples = [example for own in phase_examples(work, phase, encoded) for example in own]
     scorer = work.subject.scorer(trained)
@@ -199,6 +204,7 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
     views = scored_views(phase.phase.objective)
     meter = work.measuring.meter(scorer, (), phase.phase.objective, examples)
     matmul = work.measuring.matmul_rate(meter)
+    known = reference.Known(others)
     made, seconds = reference.write_parts(
         folder,
         scorer,
@@ -207,10 +213,11 @@ def make_reference(work: Work, folder: Path, phase: PhaseStages, encoded: Artifa
         tokens_per_micro_batch(work.recipe.compute, scorer.model),
         (runtime.rank, runtime.world),
         lambda done: progress(done, len(examples)),
+        known,
     )
-    parts = reference.parts(examples, views)
-    facts = accounting.reference_facts(meter, parts, made, seconds, matmul / runtime.world if matmul else None)
-    return {"examples": len(examples), "accounting": facts}
+    scored = [[e for e in part if not known.has(e, views)] for part in reference.parts(examples, views)]
+    facts = accounting.reference_facts(meter, scored, made, seconds, matmul / runtime.world if matmul else None)
+    return {"examples": len(examples), "scored": sum(map(len, scored)), "accounting": facts}
 
 
 def make_train(

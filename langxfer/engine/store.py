@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +138,19 @@ class Store:
                 shutil.rmtree(final)
             os.replace(partial, final)
         return Artifact(stage, key, final, manifest)
+
+    def alike(self, stage: str, what: Mapping[str, Any], apart_from: Collection[str]) -> list[Path]:
+        """Folders of the sound artifacts of a stage that have these values, and whatever values of other names."""
+        found: list[Path] = []
+        for path in sorted(self.root.glob(f"{stage}/*/{MANIFEST}")):
+            try:
+                own = dict(json.loads(path.read_text(encoding="utf-8"))["what"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            same = {name: value for name, value in own.items() if name not in apart_from} == what
+            if same and self.find(stage, path.parent.name) is not None:
+                found.append(path.parent)
+        return found
 
     def nearest(self, stage: str, what: Mapping[str, Any]) -> list[str] | None:
         """How ``what`` differs from the most similar artifact of the stage, as ``path old -> new``.

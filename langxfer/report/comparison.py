@@ -79,7 +79,7 @@ def compare_all(pairs: Sequence[tuple[Evaluation, Evaluation]]) -> list[Comparis
     count = sum(len(second.scores) for _, second in pairs)
     resamples = max(9999, 400 * count)  # so that the smallest p is still below the level after correction
     found = [
-        _compared(old, new, _contributions(old, first), _contributions(new, second), resamples)
+        _compared(old, new, contributions(old, first), contributions(new, second), resamples)
         for first, second in pairs
         for old, new in _common(first, second)
     ]
@@ -155,7 +155,7 @@ def _compared(
     return Comparison(old, new, scaled, unpaired=unpaired)
 
 
-def _contributions(score: Score, evaluation: Evaluation) -> dict[str, Contribution] | None:
+def contributions(score: Score, evaluation: Evaluation) -> dict[str, Contribution] | None:
     """By item, what it adds to numerator and denominator of the score; None unless they give the score's value."""
     found: dict[str, Contribution] = {}
     for row in evaluation.rows:

@@ -11,6 +11,7 @@ from langxfer.report.comparison import LEVEL, Comparison
 
 if TYPE_CHECKING:
     from langxfer.engine.run import Run
+    from langxfer.report.seeds import Mean
 
 TESTS = {"mcnemar": "McNemar", "bootstrap": "bootstrap"}
 
@@ -90,6 +91,14 @@ def format_score(score: Score | None) -> str:
     digits = _digits(score)
     error = "" if score.standard_error is None else f" ± {score.standard_error:.{digits}f}"
     return f"{score.value:.{digits}f}{error}"
+
+
+def format_mean(mean: Mean, like: Score) -> tuple[str, str]:
+    """The mean and ``low to high``, with the digits of the score."""
+    digits = _digits(like)
+    value = "–" if mean.value is None else f"{mean.value:.{digits}f}"
+    known = mean.low is not None and mean.high is not None
+    return value, f"{mean.low:.{digits}f} to {mean.high:.{digits}f}" if known else ""
 
 
 def _digits(score: Score) -> int:

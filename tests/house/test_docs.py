@@ -11,6 +11,7 @@ import pytest
 
 from langxfer import hookspecs, plugins
 from langxfer.loading import load_recipe
+from langxfer.sweep_loading import load_sweep
 from tests.house.source import ROOT
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -56,6 +57,10 @@ def test_every_yaml_block_is_valid(page: Path, tmp_path: Path) -> None:
     catalog = plugins.load()
     for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)):
         path = tmp_path / f"{number}.yaml"
+        if re.search("^(recipe|points):", block, re.MULTILINE):
+            path.write_text(block)
+            load_sweep(str(path), catalog)
+            continue
         path.write_text(completed(block))
         load_recipe(str(path), catalog)
 

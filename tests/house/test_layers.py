@@ -35,6 +35,8 @@ LAYERS = {
     "narrowing": READING,
     "problems": READING,
     "loading": READING | {"problems"},
+    "sweeps": {"recipe"},
+    "sweep_loading": READING | {"problems", "loading", "sweeps", "report"},
     "engine": {
         "recipe",
         "components",
@@ -48,12 +50,13 @@ LAYERS = {
         "recipe_text",
         "hub",
         "sqlite_file",
+        "sweeps",
     },
     "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics", "recipe_text"},
     "translation": {"components", "data", "languages", "errors", "hub", "sqlite_file"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},
-    "cli": {"loading", "plugins", "engine", "report", "components", "errors", "events"},
+    "cli": {"loading", "sweep_loading", "plugins", "engine", "report", "components", "errors", "events"},
     "__main__": {"cli"},
 }
 # Names for the type checker alone; nothing is imported when the program runs.

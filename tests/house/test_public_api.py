@@ -33,6 +33,7 @@ PUBLIC = [
     "PassageScore",
     "Phase",
     "PluginError",
+    "Point",
     "Prompt",
     "Question",
     "Ratio",
@@ -45,6 +46,7 @@ PUBLIC = [
     "Selector",
     "Side",
     "StageError",
+    "Sweep",
     "Term",
     "Terms",
     "Training",
@@ -56,8 +58,10 @@ PUBLIC = [
     "hookimpl",
     "load_plugins",
     "load_recipe",
+    "load_sweep",
     "plan",
     "run",
+    "sweep",
 ]
 
 

@@ -1,0 +1,39 @@
+"""Settings of a sweep's points, for people: ``data.limit=200, phases[0].objective=clo``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def is_seed(path: str) -> bool:
+    """Whether points that differ in this setting alone are repetitions. ``data.seed`` is none: it chooses items."""
+    return path == "seed" or path.endswith(".training.seed")
+
+
+def without_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not a seed."""
+    return {path: value for path, value in settings.items() if not is_seed(path)}
+
+
+def value_text(value: Any) -> str:
+    """A value in few characters: text bare, a component without options by its name, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        options = {name: own for name, own in value.items() if name != "name"}
+        return value["name"] + (f" {json.dumps(options, ensure_ascii=False)}" if options else "")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def label(settings: Mapping[str, Any]) -> str:
+    """All settings in one line."""
+    return ", ".join(f"{path}={value_text(value)}" for path, value in settings.items()) or "the recipe"
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Path -> its last word, where no other path ends in the same; else the path itself."""
+    paths = list(dict.fromkeys(paths))
+    last = [path.rpartition(".")[2] for path in paths]
+    return {path: word if last.count(word) == 1 else path for path, word in zip(paths, last, strict=True)}

@@ -1,0 +1,220 @@
+"""From a recipe with lists of values, or from a sweep file, to the points of a sweep. All errors are collected.
+
+    langxfer sweep clo --set data.limit=200,400 --set phases[0].objective=clo,sft --set seed=1,2,3
+
+A sweep file says the same in YAML, and more: its points may have recipes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from langxfer.errors import RecipeError
+from langxfer.loading import LoadedRecipe, load_recipe
+from langxfer.plugins import Catalog
+from langxfer.problems import describe
+from langxfer.recipe import Recipe, Section
+from langxfer.recipe_text import RecipeText, Unreadable
+from langxfer.report.settings import label
+from langxfer.sweeps import Point, Sweep, gathered
+
+SEED = "seed"  # short for the training seed of all phases
+
+
+class ListedPoint(Section):
+    """One of the points that a sweep file lists."""
+
+    name: str = Field(min_length=1, description="What the point is called in tables.")
+    recipe: str | None = Field(None, description="File or name of its recipe; null takes that of the sweep.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Path -> value, as with --set.")
+
+
+class SweepFile(Section):
+    """What a sweep file holds. With points and a grid, every point has the whole grid."""
+
+    title: str | None = Field(None, min_length=1, description="A name for people; null takes the recipe's title.")
+    recipe: str | None = Field(None, description="File (from the folder of the sweep file) or name of a recipe.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Path -> value, for all points.")
+    grid: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="Path -> values: a point for every combination, the last path changes first."
+    )
+    points: tuple[ListedPoint, ...] = Field((), description="Points by name.")
+
+    @field_validator("grid")
+    @classmethod
+    def _has_values(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        empty = [path for path, values in grid.items() if not values]
+        if empty:
+            raise ValueError(f"{empty[0]} has no values; list at least one")
+        return grid
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A path with the value that it gets, or the values one after the other.
+
+    Attributes:
+        texts: values as ``--set`` takes them.
+        values: the same as JSON values; None where the setting is the same for all points.
+        place: where it was written.
+    """
+
+    path: str
+    texts: tuple[str, ...]
+    values: tuple[Any, ...] | None
+    place: str
+
+
+def load_sweep(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
+    """Read a sweep: a recipe with lists of values, or a sweep file, to which ``overrides`` are added.
+
+    Args:
+        path_or_name: a sweep file, or a recipe's file or name.
+        catalog: the words that recipes may use.
+        overrides: ``path=value`` or ``path=value,value,...``. Commas inside quotes, [] and {} separate nothing. The
+            path ``seed`` stands for ``training.seed`` of all phases.
+
+    Raises:
+        RecipeError: with everything that is wrong with any point, each problem once.
+    """
+    file, read = _sweep_file(path_or_name, catalog)
+    given = [_from_command_line(override) for override in overrides]
+    return _Loading(file, read, catalog, given).sweep()
+
+
+def _sweep_file(path_or_name: str, catalog: Catalog) -> tuple[SweepFile, RecipeText]:
+    """The file's values and text; of a recipe, a sweep file that names it and nothing else."""
+    recipe = SweepFile(recipe=path_or_name), RecipeText(path_or_name)
+    if not Path(path_or_name).is_file():
+        return recipe
+    try:
+        read = RecipeText.read(path_or_name, Path(path_or_name).read_text(encoding="utf-8-sig"))
+    except (Unreadable, OSError, UnicodeDecodeError):
+        return recipe  # loading the recipe says what is wrong
+    own = set(SweepFile.model_fields) - set(Recipe.model_fields)
+    if not isinstance(read.values, dict) or not own & read.values.keys() or {"model", "phases"} & read.values.keys():
+        return recipe
+    problems = list(read.problems)
+    try:
+        file = SweepFile.model_validate(read.values)
+    except ValidationError as error:
+        problems += describe(error, read, catalog, section=SweepFile)
+    else:
+        problems += [(read.place(()), sentence) for sentence in _lacks(file)]
+    if problems:
+        raise RecipeError(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems))
+    return file, read
+
+
+def _lacks(file: SweepFile) -> Iterator[str]:
+    if file.recipe is None and (not file.points or any(point.recipe is None for point in file.points)):
+        yield "recipe is missing; expected the file or name of the recipe that is swept, here or in every point."
+    names = [point.name for point in file.points]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        yield f"points: two are called {twice[0]}. Give each a name of its own."
+
+
+def _from_command_line(override: str) -> _Setting:
+    """``path=value`` as it is, ``path=value,value`` as a list: YAML itself tells where a value ends."""
+    path, _, text = override.partition("=")
+    place = f"--set {path.strip()}"
+    try:
+        read = RecipeText.read(place, f"[{text}]")
+    except Unreadable:
+        return _Setting(
+            path.strip(), (text,), None, place
+        )  # a plain value that is none in a list: a text with brackets
+    if len(read.values) < 2 or read.problems:
+        return _Setting(path.strip(), (text,), None, place)
+    return _swept(path.strip(), read.values, place)
+
+
+def _swept(path: str, values: Sequence[Any], place: str) -> _Setting:
+    return _Setting(path, tuple(map(_json, values)), tuple(values), place)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Loading:
+    """Loads every point of a sweep and remembers all that is wrong."""
+
+    def __init__(self, file: SweepFile, read: RecipeText, catalog: Catalog, given: Sequence[_Setting]):
+        self._file, self._read, self._catalog, self._given = file, read, catalog, given
+        self._overridden = {setting.path for setting in given}
+        self._phases: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._problems: list[tuple[str, str]] = []
+
+    def sweep(self) -> Sweep:
+        points: list[Point] = []
+        count = 0
+        for listed in self._file.points or (None,):
+            settings = self._settings(listed)
+            for chosen in product(*(range(len(setting.texts)) for setting in settings)):
+                count += 1
+                point = self._point(listed, list(zip(settings, chosen, strict=True)))
+                points += [point] if point else []
+        if self._problems:
+            raise RecipeError(gathered(self._problems, count))
+        return Sweep(self._file.title or points[0].recipe.title, tuple(points))
+
+    def _settings(self, listed: ListedPoint | None) -> list[_Setting]:
+        """In the order in which they apply; the command line's take the place of the file's."""
+        file, read = self._file, self._read
+        own = [(("set", path), path, (value,), False) for path, value in file.set.items()]
+        if listed is not None:
+            number = file.points.index(listed)
+            own += [(("points", number, "set", path), path, (value,), False) for path, value in listed.set.items()]
+        own += [(("grid", path), path, values, True) for path, values in file.grid.items()]
+        settings = [
+            _swept(path, values, read.place(place))
+            if swept
+            else _Setting(path, (_json(values[0]),), None, read.place(place))
+            for place, path, values, swept in own
+            if path not in self._overridden
+        ]
+        return [*settings, *self._given]
+
+    def _point(self, listed: ListedPoint | None, chosen: Sequence[tuple[_Setting, int]]) -> Point | None:
+        settings: dict[str, Any] = {"name": listed.name} if listed else {}
+        settings |= {own.path: own.values[number] for own, number in chosen if own.values is not None}
+        try:
+            overrides = self._overrides(listed, chosen)
+            loaded = self._load(listed, overrides)
+        except RecipeError as error:
+            self._problems += [(label(settings), self._placed(problem, chosen)) for problem in error.problems]
+            return None
+        return Point(settings, loaded.recipe, loaded.text, loaded.path.name, tuple(overrides))
+
+    def _overrides(self, listed: ListedPoint | None, chosen: Sequence[tuple[_Setting, int]]) -> list[str]:
+        """As ``langxfer run --set`` takes them: ``seed`` becomes the training seed of each phase."""
+        plain = [f"{own.path}={own.texts[number]}" for own, number in chosen if own.path != SEED]
+        seeds = [own.texts[number] for own, number in chosen if own.path == SEED]
+        if not seeds:
+            return plain
+        known = (listed.name if listed else "", tuple(plain))
+        if known not in self._phases:
+            self._phases[known] = len(self._load(listed, plain).recipe.phases)
+        return [*plain, *(f"phases[{number}].training.seed={seeds[-1]}" for number in range(self._phases[known]))]
+
+    def _load(self, listed: ListedPoint | None, overrides: Sequence[str]) -> LoadedRecipe:
+        name = (listed.recipe if listed else None) or self._file.recipe or ""
+        beside = Path(self._read.name).parent / name
+        return load_recipe(str(beside) if self._read.places and beside.is_file() else name, self._catalog, overrides)
+
+    @staticmethod
+    def _placed(problem: str, chosen: Sequence[tuple[_Setting, int]]) -> str:
+        """The problem with the place in the sweep file, where what is wrong was set there."""
+        place, gap, sentence = problem.partition("  ")
+        places: Mapping[str, str] = {f"--set {own.path}": own.place for own, _ in chosen}
+        seed = places.get(f"--set {SEED}") if place.endswith(".training.seed") else None
+        return f"{places.get(place) or seed or place}{gap}{sentence}"
