@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 from langxfer.report.comparison import Comparison
 from langxfer.report.figures import Figure
 from langxfer.report.finished import Finished
+from langxfer.report.html.methods_page import methods_page
 from langxfer.report.html.page import run_page
+from langxfer.report.html.sweep_page import sweep_page
+from langxfer.report.methods import ComparedRuns
+from langxfer.report.recipe_differences import in_words
 from langxfer.report.tables import format_score
 
 if TYPE_CHECKING:
@@ -34,6 +38,20 @@ def write_run_report(finished: Finished, path: Path, comparisons: Sequence[Compa
         comparisons: those of before and after, where they are known already.
     """
     _write("run.html", {"page": run_page(finished, comparisons)}, path)
+
+
+def write_methods_report(found: ComparedRuns, path: Path) -> None:
+    """The report of compared runs."""
+    _write("methods.html", {"page": methods_page(found)}, path)
+
+
+def write_sweep_report(folder: Path, path: Path) -> None:
+    """The report of a sweep, from its folder.
+
+    Raises:
+        DataError: the folder is damaged.
+    """
+    _write("sweep.html", {"page": sweep_page(folder)}, path)
 
 
 def _write(template: str, values: Mapping[str, Any], path: Path) -> None:
@@ -68,7 +86,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["score"] = format_score
+    made.filters |= {"score": format_score, "in_words": in_words}
     return made
 
 
