@@ -41,7 +41,11 @@ def _phase(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
             charts[title].append(_line(name, steps, values))
         else:
             charts[title].append(Series(f"validation {plain}", steps, values, marked=True))
-    return tuple(line_chart(own, title=title, x="step", y="value") for title, own in charts.items() if own)
+    return tuple(
+        line_chart(own, title=title, x="step", y=own[0].name if len(own) == 1 else "value")
+        for title, own in charts.items()
+        if own
+    )
 
 
 def _line(name: str, steps: Sequence[int], values: Sequence[float]) -> Series:

@@ -14,7 +14,7 @@ METHODS, COLUMNS = 8, 8  # in a chart; all are in the tables
 
 @dataclass(frozen=True)
 class MethodsPage:
-    """``found`` says all but the charts, of the main measure of each evaluator."""
+    """``found`` says all but the charts, of the first measure of each table."""
 
     title: str
     found: ComparedRuns
@@ -22,23 +22,18 @@ class MethodsPage:
 
 
 def methods_page(found: ComparedRuns) -> MethodsPage:
-    """The page, with a title of its own."""
-    return MethodsPage(" against ".join(found.names) if len(found.names) <= 4 else "Comparison", found, _figures(found))
-
-
-def _figures(found: ComparedRuns) -> tuple[Figure, ...]:
-    drawn: dict[str, Figure] = {}
-    for table in found.tables:
-        for measure in table.measures[:1]:
-            drawn.setdefault(table.evaluator, _figure(table, measure))
-    return tuple(drawn.values())
+    """The page; its title names the runs, as long as they are few."""
+    names = found.differences.names or found.names
+    title = " against ".join(names) if len(names) <= 4 else f"Comparison of {len(names)} runs"
+    return MethodsPage(title, found, tuple(_figure(table, table.measures[0]) for table in found.tables))
 
 
 def _figure(table: MethodTable, measure: Measure) -> Figure:
     """A group of bars for each column, a bar for each method; published numbers come without an interval."""
     columns = table.columns[:COLUMNS]
     series = list(_series(columns, measure))
-    return bar_chart(series, title=measure.heading, x=f"{measure.unit or 'value'}, 95 % intervals")
+    title = measure.heading if measure.name == table.evaluator else f"{table.evaluator}: {measure.heading}"
+    return bar_chart(series, title=title, x=f"{measure.unit or 'value'}, 95 % intervals")
 
 
 def _series(columns: tuple[str, ...], measure: Measure) -> Iterator[Series]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from langxfer.report.settings import label
 from langxfer.report.sweep import RESULT
 from langxfer.report.tables import format_mean
 
-LINES = 8  # in a chart
+LINES, CHARTS = 8, 12  # lines in a chart, and charts in a section of the page
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,19 @@ class PointLine:
 
 @dataclass(frozen=True)
 class SweepPage:
-    """All that the page says. ``crossings`` are score, method, place, interval, the other method, and its place."""
+    """All that the page says.
+
+    Attributes:
+        figures, means: of the main scores, which are those that methods could be compared in; of all without such.
+        other_figures, other_means: of the others.
+        crossings: score, method, place, interval, the other method, and its place.
+    """
 
     title: str
     figures: tuple[Figure, ...]
+    other_figures: tuple[Figure, ...]
     means: tuple[MeanTable, ...]
+    other_means: tuple[MeanTable, ...]
     crossings: tuple[tuple[str, str, str, str, str, str], ...]
     points: tuple[PointLine, ...]
     notes: tuple[str, ...]
@@ -65,10 +74,14 @@ def sweep_page(folder: Path) -> SweepPage:
     """
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        tables = list(_means(found))
+        main = {own["score"] for own in found["crossings"]} or {table.name for table in tables}
         return SweepPage(
             title=found["title"],
-            figures=tuple(_figures(found)),
-            means=tuple(_means(found)),
+            figures=tuple(_figures([own for own in found["curves"] if own["score"] in main])),
+            other_figures=tuple(_figures([own for own in found["curves"] if own["score"] not in main])),
+            means=tuple(table for table in tables if table.name in main),
+            other_means=tuple(table for table in tables if table.name not in main),
             crossings=tuple(_crossings(found)),
             points=tuple(map(_point, found["points"])),
             notes=tuple(found["notes"]),
@@ -79,10 +92,9 @@ def sweep_page(folder: Path) -> SweepPage:
         ) from None
 
 
-def _figures(found: Mapping[str, Any]) -> Iterator[Figure]:
-    """A chart for each score over each setting."""
-    curves = found["curves"]
-    for setting, score in dict.fromkeys((own["setting"], own["score"]) for own in curves):
+def _figures(curves: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+    """A chart for each score over each setting, as many as a page can bear."""
+    for setting, score in islice(dict.fromkeys((own["setting"], own["score"]) for own in curves), CHARTS):
         lines = [own for own in curves if (own["setting"], own["score"]) == (setting, score)][:LINES]
         series = [Series(own["name"], own["x"], own["mean"], own["low"], own["high"], marked=True) for own in lines]
         logarithmic = all(value > 0 for own in lines for value in own["x"])
