@@ -27,7 +27,7 @@ def langxfer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def told(path: Path) -> str:
     parsed = Page(path.read_text(encoding="utf-8"))
     assert not parsed.faults
-    return " ".join("".join(parsed.text).split())
+    return " ".join(" ".join(parsed.text).split())
 
 
 def test_the_report_of_a_run_is_made_again_where_it_is_asked_for(finished_run, tmp_path, monkeypatch, capsys):
@@ -100,7 +100,7 @@ def test_a_sweep_has_curves_means_crossings_and_what_failed(swept, monkeypatch):
     text = told(swept / "report.html")
     for part in ("1 of 2 points failed", "data.limit=400: no <data>", "a note", "before training", "40.0 to 60.0"):
         assert part in text
-    assert "clo data.limit 300 at or below 200 to above 400 (items alone) <sft> 400" in " ".join(text.split())
+    assert "clo data.limit 300 at or below 200 to above 400 (items alone) <sft> 400" in text
     [figure] = (path for path in (swept / "figures").iterdir() if path.suffix == ".svg")
     assert "&lt;sft&gt;" in figure.read_text() and "PolyCollection" in figure.read_text()  # a band
 
