@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from langxfer.logps import LogProbs
     from langxfer.plugins import load as load_plugins
     from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
+    from langxfer.report.compare_runs import compare_runs
+    from langxfer.report.methods import ComparedRuns
     from langxfer.sweep_loading import load_sweep
     from langxfer.sweeps import Point, Sweep
 
@@ -77,10 +79,12 @@ _HOMES: dict[str, tuple[str, str]] = {
         for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
     },
     **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
+    "ComparedRuns": ("langxfer.report.methods", "ComparedRuns"),
     **{name: ("langxfer.sweeps", name) for name in ("Point", "Sweep")},
     "Event": ("langxfer.events", "Event"),
     "LogProbs": ("langxfer.logps", "LogProbs"),
     "Run": ("langxfer.engine.run", "Run"),
+    "compare_runs": ("langxfer.report.compare_runs", "compare_runs"),
     "hookimpl": ("langxfer.hookspecs", "hookimpl"),
     "load_plugins": ("langxfer.plugins", "load"),
     "load_recipe": ("langxfer.loading", "load_recipe"),
@@ -92,6 +96,7 @@ _HOMES: dict[str, tuple[str, str]] = {
 
 __all__ = [
     "ArtifactError",
+    "ComparedRuns",
     "Component",
     "Compute",
     "Contest",
@@ -141,6 +146,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "View",
+    "compare_runs",
     "hookimpl",
     "load_plugins",
     "load_recipe",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import RECIPE, write_rows
 
-VERBS = ("run", "plan", "check", "preview", "evaluate", "schema", "plugins", "recipes")
+VERBS = ("run", "plan", "check", "preview", "evaluate", "compare", "schema", "plugins", "recipes")
 
 
 def langxfer(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

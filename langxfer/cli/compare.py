@@ -99,8 +99,9 @@ def compare(
         return
     found = compare_runs(folders, baseline=baseline, before=before, published=published, only=only or ())
     if style is None:
-        _print(found, out)
+        print_comparison(found, out)
         return
+    err.print(escape(found.differences.verdict), highlight=False, soft_wrap=True)
     if output is None:
         print(FORMATS[style](found), end="")
         return
@@ -111,7 +112,7 @@ def compare(
             output.write_text(FORMATS[style](found), encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"-o {output} cannot be written: {error.strerror}.") from None
-    err.print(f"{escape(found.differences.verdict)}\nwritten: {escape(str(output))}", highlight=False, soft_wrap=True)
+    err.print(f"written: {escape(str(output))}", highlight=False, soft_wrap=True)
 
 
 def _style(format_: Format | None, output: Path | None) -> str | None:
@@ -138,7 +139,8 @@ def _folders(arguments: Sequence[str], plugin: Sequence[Path] | None, runs: Path
     ]
 
 
-def _print(found: ComparedRuns, console: Console) -> None:
+def print_comparison(found: ComparedRuns, console: Console) -> None:
+    """Tables for people."""
     differences = found.differences
     console.print(escape(differences.verdict), style="bold", highlight=False)
     for warning in differences.warnings:

@@ -195,6 +195,7 @@ def _made_with(run: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         data = {"identity": manifest["data"]["identity"]}
-        return {"data": data, **{name: manifest[name] for name in ("run_key", "model", "versions", "hardware")}}
+        names = ("run_key", "model", "versions", "hardware", "plugins")
+        return {"data": data, **{name: manifest[name] for name in names}}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -65,11 +65,11 @@ def compare_finished(
     named = dict(zip(_names(runs), runs, strict=True))
     differences = recipe_differences(named)
     methods = {name: _chosen(own.after, only) for name, own in named.items()}
-    unadapted, reason = _before(runs, differences)
-    if before and reason:
-        raise DataError(f"the model before training cannot be a row: {reason}")
-    if before is not False and not reason:
-        methods = {BEFORE: _chosen(unadapted, only), **methods}
+    unadapted, reasons = _before([_chosen(run.before, only) for run in runs], differences)
+    if before and not unadapted:
+        raise DataError(f"the model before training cannot be a row: {' '.join(reasons)}")
+    if before is not False and unadapted:
+        methods = {BEFORE: unadapted, **methods}
     if only and not any(methods.values()):
         raise DataError(f"no score has a name like {' or '.join(only)}; a pattern looks like belebele/*.")
     against = _baseline(baseline, named, methods)
@@ -77,9 +77,9 @@ def compare_finished(
     numbers = published.of(_models(runs)) if published else []
     shown = [number for number in numbers if number.score in {cell.score.name for cell in cells.values()}]
     _check_units(shown, cells.values())
-    notes = [*_obstacles(cells, against), *_untested(cells)]
-    if before is None and reason and any(own.before for own in runs):
-        notes.append(f"There is no row for the model before training: {reason}")
+    notes = [*_obstacles(cells, against), *_untested(cells), *_of_evaluators(named, methods)]
+    if before is None and any(own.before for own in runs):
+        notes += [f"The model before training is not shown: {reason}" for reason in reasons]
     if published:
         notes += published.notes_on(shown) if shown else [_no_published(published, numbers, _models(runs))]
     return ComparedRuns(tuple(methods), against, differences, tuple(_tables(cells, shown)), tuple(notes))
@@ -105,15 +105,15 @@ def _is_language(part: str) -> bool:
 
 def _names(runs: Sequence[Finished]) -> list[str]:
     """Titles; of those that are not unique, the names of the folders."""
-    titles = [run.title for run in runs]
-    names = [
-        run.title if titles.count(run.title) == 1 and run.title != BEFORE else run.path.resolve().name for run in runs
-    ]
-    return [name if names.count(name) == 1 else str(run.path) for name, run in zip(names, runs, strict=True)]
+    names = [run.title for run in runs]
+    for other in (lambda run: run.path.resolve().name, lambda run: str(run.path.resolve())):
+        taken = [BEFORE, *names]
+        names = [name if taken.count(name) == 1 else other(run) for name, run in zip(names, runs, strict=True)]
+    return names
 
 
 def _models(runs: Sequence[Finished]) -> list[str]:
-    return list(dict.fromkeys(run.recipe["model"]["source"] for run in runs if run.recipe is not None))
+    return list(dict.fromkeys((run.recipe or run.manifest)["model"]["source"] for run in runs))
 
 
 def _chosen(evaluations: Mapping[str, Evaluation], only: Sequence[str]) -> dict[str, Evaluation]:
@@ -126,18 +126,22 @@ def _chosen(evaluations: Mapping[str, Evaluation], only: Sequence[str]) -> dict[
     return found
 
 
-def _before(runs: Sequence[Finished], differences: RecipeDifferences) -> tuple[dict[str, Evaluation], str]:
-    """The evaluations before training that all runs share; or why there are none that they share."""
-    found: dict[str, Evaluation] = {}
+def _before(
+    runs: Sequence[Mapping[str, Evaluation]], differences: RecipeDifferences
+) -> tuple[dict[str, Evaluation], list[str]]:
+    """The evaluations before training that all runs share, and why some are missing."""
     if "model" in differences.parts or differences.unknown:
-        return found, "not all are known to start from the same model."
+        return {}, ["not all are known to start from the same model."]
+    found: dict[str, Evaluation] = {}
+    reasons: dict[str, str] = {}
     for run in runs:
-        for name, own in run.before.items():
+        for name, own in run.items():
             try:
                 check_comparable(found.setdefault(name, own), own)
             except DataError as error:
-                return {}, f"their measurements of it differ ({name}: {_reason(error)})"
-    return found, "" if found else "none of them has measured it."
+                reasons[name] = f"by {name}, the measurements of it differ: {_reason(error)}"
+    shared = {name: own for name, own in found.items() if name not in reasons}
+    return shared, list(reasons.values()) if found else ["none of them has measured it."]
 
 
 def _baseline(wanted: str | int | None, named: Mapping[str, Finished], methods: Mapping[str, Any]) -> str:
@@ -190,7 +194,7 @@ def _pair(first: Evaluation, second: Evaluation) -> tuple[tuple[Evaluation, Eval
                 check_comparable(*pair)
                 return pair, None
             except DataError as error:
-                reason = reason or _reason(error)
+                reason = _reason(error)
     return (first, second), reason
 
 
@@ -206,6 +210,10 @@ def _obstacles(cells: Mapping[Place, Cell], baseline: str) -> Iterator[str]:
             found.setdefault((method, evaluator, cell.obstacle), []).append(name)
     for (method, _, obstacle), names in found.items():
         yield f"{_some(names)}: {method} is not comparable with {baseline}: {obstacle}"
+    own = {name for method, _, name in cells if method == baseline}
+    alone = list(dict.fromkeys(name for _, _, name in cells if name not in own))
+    if alone:
+        yield f"{_some(alone)}: {baseline} has no such score, so there is no difference to it."
 
 
 def _untested(cells: Mapping[Place, Cell]) -> Iterator[str]:
@@ -215,6 +223,20 @@ def _untested(cells: Mapping[Place, Cell]) -> Iterator[str]:
             found.setdefault(cell.comparison.untested, {})[name] = None
     for reason, names in found.items():
         yield f"{_some(list(names))}: the difference is shown without a test: {reason}."
+
+
+def _of_evaluators(named: Mapping[str, Finished], methods: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
+    """What evaluators said of the scores that are shown."""
+    shown = {score.name.partition("/")[0] for own in methods.values() for e in own.values() for score in e.scores}
+    said = [(method, pair) for method, run in named.items() for pair in run.notes()]
+    if BEFORE in methods:
+        said += [(BEFORE, pair) for run in named.values() if run.kind == "run" for pair in run.notes("before")]
+    found: dict[str, dict[str, None]] = {}
+    for method, (evaluator, note) in said:
+        if evaluator in shown:
+            found.setdefault(note, {})[method] = None
+    for note, names in found.items():
+        yield f"{', '.join(names)}: {note}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -233,7 +255,7 @@ def _check_units(numbers: Sequence[PublishedNumber], cells: Collection[Cell]) ->
 
 
 def _no_published(published: Published, numbers: Sequence[PublishedNumber], models: Sequence[str]) -> str:
-    name, model = published.path.name, " or ".join(models) or "a model without a recipe"
+    name, model = published.path.name, " or ".join(models)
     if numbers:
         return f"None of the published numbers of {model} ({name}) is of a score that is shown."
     return f"There are no published numbers of {model} in {name}."

@@ -66,6 +66,16 @@ class Finished:
         path = self.path / name
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
+    def notes(self, when: str = "after") -> list[tuple[str, str]]:
+        """What must be read beside the scores: names of evaluators, each with a sentence."""
+        if self.kind == "evaluation":
+            found = [(own["options"]["name"], own) for own in self.manifest["evaluators"].values()]
+        else:
+            begin = f"evaluate {when}: "
+            stages = [own for own in self.manifest["stages"] if own["stage"].startswith(begin)]
+            found = [(own["stage"].removeprefix(begin), own) for own in stages]
+        return [(name, note) for name, own in found for note in own.get("notes", ())]
+
     def translation(self) -> dict[str, Any]:
         """The quality report of the translated data; empty for an evaluation."""
         path = self.path / "translation.json"

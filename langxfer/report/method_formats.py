@@ -20,7 +20,14 @@ LATEX = str.maketrans(
         **{"<": r"\textless{}", ">": r"\textgreater{}"},
         # At the start of a row these would be arguments of the line break before them.
         **{"[": "{[}", "]": "{]}", "*": "{*}"},
-        **{"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--", "\n": " "},
+        **{
+            "±": r"$\pm$",
+            "↑": r"$\uparrow$",
+            "↓": r"$\downarrow$",
+            "–": r"\textendash{}",
+            "`": r"\textasciigrave{}",
+            "\n": " ",
+        },
     }
 )
 COLUMNS = (
@@ -50,7 +57,7 @@ def markdown(found: ComparedRuns) -> str:
 
 def latex(found: ComparedRuns) -> str:
     """Tables for a paper, with booktabs; differences in a line of their own below the values."""
-    lines = [r"% \usepackage{booktabs}", *(f"% {line}" for line in found.differences.verdict.splitlines()), ""]
+    lines = [r"% \usepackage{booktabs}", _tex(found.differences.verdict), ""]
     for title, rows in _differences(found):
         body = [_latex_row([row.path, *map(in_words, row.values)]) for row in rows]
         lines += _latex_table(title, "l" * (len(found.differences.names) + 1), ["", *found.differences.names], body)
@@ -141,7 +148,8 @@ def _md_table(head: Sequence[str], rows: Iterator[list[str]]) -> list[str]:
 
 def _tex(text: str) -> str:
     """Text of which nothing is taken for a command; numbers get the signs of mathematics."""
-    return re.sub(r"(?<![\w.])([+-])(?=\d)", r"$\1$", text.translate(LATEX))
+    plain = re.sub("-(?=-)", "-{}", text.translate(LATEX))  # two would be a dash
+    return re.sub(r"(^|\s|\{\[\})([+-])(?=\d)", r"\1$\2$", plain)
 
 
 def _latex_row(cells: Sequence[str]) -> str:

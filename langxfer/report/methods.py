@@ -66,7 +66,7 @@ class Measure:
     @property
     def heading(self) -> str:
         """Name, unit, and an arrow to where it is better."""
-        unit = f" ({self.unit})" if self.unit else ""
+        unit = f" ({self.unit})" if self.unit not in ("", self.name) else ""
         return self.name + unit + {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
 
 

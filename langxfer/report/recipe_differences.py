@@ -211,21 +211,24 @@ def _start(finished: Finished) -> str | None:
 
 
 def _surroundings(runs: Mapping[str, Finished]) -> Iterator[str]:
-    """Other libraries, other devices, in training or in measuring."""
+    """Other libraries, other plugin files of one name, other devices; in training or in measuring."""
     made = {name: made_with(own) for name, own in runs.items() if made_with(own)}
     measured = {name: own.manifest for name, own in runs.items()}
-    found: dict[str, str] = {}
+    said: set[str] = set()
     for when, manifests in (("made", made), ("measured", measured)):
-        libraries = dict.fromkeys(name for own in manifests.values() for name in own["versions"])
-        for library in libraries:
-            values = {name: own["versions"].get(library, ABSENT) for name, own in manifests.items()}
-            if len(set(values.values())) > 1:
-                found.setdefault(f"other versions of {library}: {_grouped(values)}", when)
-        devices = {name: own["hardware"]["device"] for name, own in manifests.items()}
-        if len(set(devices.values())) > 1:
-            found.setdefault(f"other devices: {_grouped(devices)}", when)
-    for text, when in found.items():
-        yield f"The models were {when} with {text}."
+        parts = {name: dict(_parts_of(own)) for name, own in manifests.items()}
+        for part in dict.fromkeys(part for own in parts.values() for part in own):
+            values = {name: own[part] for name, own in parts.items() if part in own}
+            text = f"other {part}: {_grouped(values)}"
+            if len(set(values.values())) > 1 and text not in said:
+                said.add(text)
+                yield f"The models were {when} with {text}."
+
+
+def _parts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield from ((f"versions of {library}", version) for library, version in manifest["versions"].items())
+    yield from ((f"code in {own['file']}", own["sha256"][:12]) for own in manifest.get("plugins", ()))
+    yield "devices", manifest["hardware"]["device"]
 
 
 def _grouped(values: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import langxfer
 
 PUBLIC = [
     "ArtifactError",
+    "ComparedRuns",
     "Component",
     "Compute",
     "Contest",
@@ -55,6 +56,7 @@ PUBLIC = [
     "Turn",
     "Verdict",
     "View",
+    "compare_runs",
     "hookimpl",
     "load_plugins",
     "load_recipe",

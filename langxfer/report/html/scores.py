@@ -123,5 +123,9 @@ def interval(score: Score | None) -> tuple[float | None, float | None]:
 
 
 def notes_of(finished: Finished) -> Iterator[str]:
-    """Sentences that were said while it was made, each once."""
-    yield from dict.fromkeys(row["message"] for row in finished.events() if row.get("event") == "Notice")
+    """What was said while it was made, each sentence once, and what else must be read beside its scores."""
+    said = dict.fromkeys(row["message"] for row in finished.events() if row.get("event") == "Notice")
+    yield from said
+    for evaluator, note in dict.fromkeys(finished.notes()):
+        if not any(note in message for message in said):
+            yield f"{evaluator}: {note}"
