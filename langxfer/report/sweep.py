@@ -180,8 +180,13 @@ def report_of(points: Sequence[tuple[Settings, Finished]]) -> Report:
                 crossed += family.crossings()
             except DataError as error:
                 refused.setdefault(f"{setting}: {error}", []).append(str(name))
-    notes = tuple(f"No crossings over {why} ({', '.join(names)})" for why, names in refused.items())
+    notes = tuple(f"No crossings over {why} ({_some(names)})" for why, names in refused.items())
     return Report(tuple(rows), tuple(curves), tuple(crossed), notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 class _Group:

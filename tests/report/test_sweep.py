@@ -86,6 +86,8 @@ def test_ratios_are_moved_by_items_as_the_delta_method_says() -> None:
 def test_shares_stay_between_0_and_100_and_have_a_width_at_the_ends() -> None:
     sure = mean_of([evaluation([1.0] * 20, unit="%")] * 2)
     assert (sure.low, sure.high) == (pytest.approx(100 * wilson(20, 20)[0]), 100.0)
+    one = mean_of([evaluation([1.0] * 19 + [0.0], unit="%")])
+    assert (one.low, one.high) == tuple(pytest.approx(100 * end) for end in wilson(19, 20))
     unsure = mean_of([evaluation([1.0, 0.0, 0.0, 0.0], unit="%"), evaluation([0.0, 0.0, 0.0, 1.0], unit="%")])
     assert unsure.low == 0.0 and unsure.high is not None and unsure.high <= 100
 
