@@ -19,6 +19,7 @@ from langxfer import loading, plugins
 from langxfer.cli.compare import compare
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.report import report
 from langxfer.cli.sweep import sweep
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
@@ -159,6 +160,7 @@ app.command()(translate)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(sweep)
+app.command()(report)
 
 
 @app.command()

@@ -17,7 +17,8 @@ from langxfer import loading, plugins
 from langxfer.cli.options import PluginOption, RunsOption, err, out
 from langxfer.errors import RecipeError
 from langxfer.report.compare_runs import compare_runs
-from langxfer.report.method_formats import FORMATS, SUFFIXES
+from langxfer.report.html.writing import write_methods_report
+from langxfer.report.method_formats import FORMATS, HTML, SUFFIXES
 from langxfer.report.recipe_differences import in_words
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ FormatOption = Annotated[
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .tex or .json.", show_default=False
+        "-o", "--output", metavar="FILE", help="Write to a file: .md, .csv, .tex, .json or .html.", show_default=False
     ),
 ]
 
@@ -101,12 +102,14 @@ def compare(
         print_comparison(found, out)
         return
     err.print(escape(found.differences.verdict), highlight=False, soft_wrap=True)
-    text = FORMATS[style](found)
     if output is None:
-        print(text, end="")
+        print(FORMATS[style](found), end="")
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        if style == HTML:
+            write_methods_report(found, output)
+        else:
+            output.write_text(FORMATS[style](found), encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"-o {output} cannot be written: {error.strerror}.") from None
     err.print(f"written: {escape(str(output))}", highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from langxfer.report.html.writing import REPORT
 from langxfer.report.quantities import duration, quantity, size
 from langxfer.report.tables import Row, format_score, how_compared, score_rows
 
@@ -62,6 +63,7 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(f"run:    {escape(str(run.path))}", highlight=False, soft_wrap=True)
     console.print(f"model:  {escape(str(run.model))}", highlight=False, soft_wrap=True)
     console.print(f"answers before and after:  {escape(str(run.path / 'samples.md'))}", highlight=False, soft_wrap=True)
+    console.print(f"report: {escape(str(run.path / REPORT))}", highlight=False, soft_wrap=True)
 
 
 def print_notes(outcomes: Sequence[Outcome], console: Console) -> None:

@@ -7,6 +7,7 @@ scores.json        before and after      samples.md      answers side by side
 translation.md     how good the data is  translation.json  the same for programs
 generations/       every answer          dropped.jsonl   every row that was not used, and why
 model/             the adapted model     README.md       (in model/) its card
+report.html        all of it, to be read  figures/       its charts as SVG and PNG
 adapters/phase-N/  the adapter of a phase (lora), to be put on the model that the phase started from
 """
 
@@ -30,7 +31,8 @@ from langxfer.engine.store import Store, digest, storage_errors, write_atomicall
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
-from langxfer.report.finished import GENERATIONS, ROWS
+from langxfer.report.finished import GENERATIONS, ROWS, read_finished
+from langxfer.report.html.writing import REPORT, write_run_report
 from langxfer.report.samples import samples_page
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ class RunFolder:
             self._adapters(run)
         (self.path / "model" / "README.md").write_text(model_card(run, manifest), encoding="utf-8")
         write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+        write_run_report(read_finished(self.path), self.path / REPORT, run.comparisons)
 
     def _stored_model_key(self) -> str | None:
         try:

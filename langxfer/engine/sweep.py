@@ -25,6 +25,7 @@ from langxfer.errors import LangxferError, RecipeError
 from langxfer.events import Event, PointFinished, PointStarted
 from langxfer.recipe import Recipe
 from langxfer.recipe_text import yaml_text
+from langxfer.report.html.writing import REPORT, write_sweep_report
 from langxfer.report.settings import label
 from langxfer.report.sweep import RESULT, TABLE, Report, make_report
 from langxfer.sweeps import Point, Sweep, gathered
@@ -229,6 +230,7 @@ class _Folder:
             with storage_errors(self.path):
                 report.write_csv(self.path / TABLE)
                 write_atomically(self.path / RESULT, json.dumps(value, indent=1, ensure_ascii=False))
+                write_sweep_report(self.path, self.path / REPORT)
         return Swept(self.path, tuple(self.results), report)
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -56,6 +56,16 @@ class Finished:
             path = self.path / "generations" / f"{evaluator}.{when}.{GENERATIONS}"
         return list(read_jsonl(path)) if path.is_file() else []
 
+    def events(self) -> list[dict[str, Any]]:
+        """What happened, in order, with its ``time``; of all times that the folder was worked on."""
+        path = self.path / "events.jsonl"
+        return list(read_jsonl(path)) if path.is_file() else []
+
+    def text(self, name: str) -> str | None:
+        """A text file of the folder; None where there is none."""
+        path = self.path / name
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
     def notes(self, when: str = "after") -> list[tuple[str, str]]:
         """What must be read beside the scores: names of evaluators, each with a sentence."""
         if self.kind == "evaluation":

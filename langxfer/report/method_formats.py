@@ -115,7 +115,8 @@ FORMATS: dict[str, Callable[[ComparedRuns], str]] = {
     "latex": latex,
     "json": json_text,
 }
-SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
+HTML = "html"  # a page with figures, which are files beside it: html.writing makes it
+SUFFIXES = {".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json", ".html": HTML}
 
 
 def _differences(found: ComparedRuns) -> Iterator[tuple[str, Sequence[Difference]]]:

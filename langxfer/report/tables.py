@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,12 +50,19 @@ class Row:
 
 def score_rows(run: Run) -> Iterator[Row]:
     """Every score, before and after."""
-    for evaluator, scores in run.after.items():
-        old = {score.name: score for score in run.before.get(evaluator, ())}
+    return paired_rows(run.before, run.after, run.comparisons)
+
+
+def paired_rows(
+    before: Mapping[str, Sequence[Score]], after: Mapping[str, Sequence[Score]], comparisons: Sequence[Comparison]
+) -> Iterator[Row]:
+    """Every score after, with the one before that has its name; both by evaluator."""
+    for evaluator, scores in after.items():
+        old = {score.name: score for score in before.get(evaluator, ())}
         for score in scores:
-            before = old.get(score.name)
-            own = (c for c in run.comparisons if c.second == score and c.first == before)
-            yield Row(before, score, next(own, None))
+            first = old.get(score.name)
+            own = (c for c in comparisons if c.second == score and c.first == first)
+            yield Row(first, score, next(own, None))
 
 
 def how_compared(run: Run) -> str:

@@ -12,7 +12,7 @@ from tests.house.source import ROOT, imports, python_files
 
 HEAVY = (
     *("torch", "transformers", "ctranslate2", "datasets", "accelerate", "py3langid", "sacrebleu", "numpy", "peft"),
-    *("scipy", "sklearn"),
+    *("scipy", "sklearn", "matplotlib", "jinja2"),
 )
 
 USES = {

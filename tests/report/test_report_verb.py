@@ -1,0 +1,111 @@
+"""The verb report, and pages of compared runs and of sweeps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from langxfer.cli import main
+from langxfer.report.crossing import Crossing, Place
+from langxfer.report.finished import read_finished
+from langxfer.report.seeds import Mean
+from langxfer.report.sweep import Cell, Crossed, Curve, Report, Row, ScoreName
+from tests.report.conftest import TITLE
+from tests.report.markup import Page
+
+
+def langxfer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["langxfer", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return caught.value.code or 0
+
+
+def told(path: Path) -> str:
+    parsed = Page(path.read_text(encoding="utf-8"))
+    assert not parsed.faults
+    return " ".join(" ".join(parsed.text).split())
+
+
+def test_the_report_of_a_run_is_made_again_where_it_is_asked_for(finished_run, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run.path, folder, ignore=shutil.ignore_patterns("model"))
+    (folder / "report.html").unlink()
+    assert langxfer(monkeypatch, "report", folder) == 0
+    assert (folder / "report.html").read_bytes() == (finished_run.path / "report.html").read_bytes()
+    assert langxfer(monkeypatch, "report", folder, "-o", tmp_path / "other.html") == 0
+    assert (tmp_path / "other.html").read_bytes() == (folder / "report.html").read_bytes()
+    assert {path.name for path in (tmp_path / "other-figures").iterdir()} == {
+        path.name for path in (folder / "figures").iterdir()
+    }
+    assert str(tmp_path / "other.html") in capsys.readouterr().err
+
+
+def test_what_is_no_folder_of_a_run_is_an_error_that_says_so(finished_run, tmp_path, monkeypatch, capsys):
+    assert langxfer(monkeypatch, "report", tmp_path) == 2
+    assert "neither a run folder" in capsys.readouterr().err
+    assert langxfer(monkeypatch, "report", finished_run.path, finished_run.path) == 2
+    assert "say with -o FILE.html" in capsys.readouterr().err
+    assert langxfer(monkeypatch, "report", finished_run.path, "-o", tmp_path / "no" / "page.html") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_runs_beside_each_other_begin_with_what_they_differ_in(finished_run, hostile, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(hostile, other)
+    filled = (other / "filled.yaml").read_text()
+    (other / "filled.yaml").write_text(filled.replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    assert langxfer(monkeypatch, "report", finished_run.path, other, "-o", tmp_path / "page.html") == 0
+    assert langxfer(monkeypatch, "compare", finished_run.path, other, "-o", tmp_path / "same.html") == 0
+    assert (tmp_path / "page.html").read_bytes() == (tmp_path / "same.html").read_bytes()
+    text = told(tmp_path / "page.html")
+    assert f"tiny against {TITLE}" in text
+    assert text.index("phases[0].training.learning_rate") < text.index("Values ± standard error")
+    assert "0.01" in text and "0.02" in text
+    for own in read_finished(finished_run.path).after["held_out"].scores:
+        assert f"{own.value:.1f} ±" in text or f"{own.value:.3f} ±" in text
+
+
+@pytest.fixture
+def swept(finished_run, tmp_path) -> Path:
+    """A sweep's folder, as the engine writes it."""
+    score = next(own for own in read_finished(finished_run.path).after["held_out"].scores if own.unit == "%")
+    name = ScoreName("held_out", score.name)
+    mean = Mean(50.0, 40.0, 60.0, "seeds and items", 3, 4)
+    rows = (Row({}, (Cell(name, score, mean),)), Row({"data.limit": 200, "x": "clo"}, (Cell(name, score, mean),)))
+    numbers = (200.0, 400.0), (50.0, 60.0), (40.0, None), (60.0, None), (3, 1)
+    curves = tuple(Curve(method, "data.limit", "held_out", score.name, "%", *numbers) for method in ("clo", "<sft>"))
+    crossing = Crossing("clo", "<sft>", 400.0, 60.0, Place(300.0), Place(200.0, "below"), Place(400.0, "above"), 4, 1)
+    report = Report(rows, curves, (Crossed("data.limit", "held_out", score.name, "%", crossing, True),), ("a note",))
+    points = [
+        {"settings": {"data.limit": 200}, "key": "k", "run": "tiny-1", "status": "done", "seconds": 3.0, "error": None},
+        {
+            "settings": {"data.limit": 400},
+            "key": None,
+            "run": None,
+            "status": "failed",
+            "seconds": 0.1,
+            "error": "no <data>",
+        },
+    ]
+    (tmp_path / "sweep.json").write_text(json.dumps({"title": "sizes", "points": points, **report.record()}))
+    return tmp_path
+
+
+def test_a_sweep_has_curves_means_crossings_and_what_failed(swept, monkeypatch):
+    assert langxfer(monkeypatch, "report", swept) == 0
+    text = told(swept / "report.html")
+    for part in ("1 of 2 points failed", "data.limit=400: no <data>", "a note", "before training", "40.0 to 60.0"):
+        assert part in text
+    assert "clo data.limit 300 at or below 200 to above 400 (items alone) <sft> 400" in text
+    [figure] = (path for path in (swept / "figures").iterdir() if path.suffix == ".svg")
+    assert "&lt;sft&gt;" in figure.read_text() and "PolyCollection" in figure.read_text()  # a band
+
+
+def test_a_damaged_sweep_is_an_error_that_says_what_to_do(swept, monkeypatch, capsys):
+    (swept / "sweep.json").write_text("{}")
+    assert langxfer(monkeypatch, "report", swept) == 2
+    assert "The same langxfer sweep writes it anew" in " ".join(capsys.readouterr().err.split())
