@@ -1,0 +1,49 @@
+"""Leaves folders of this machine out of what is shown to others: they mean nothing elsewhere, and name people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+# A path of two parts or more within a text: /home/me/rows.jsonl, ~/rows/x, file:///data/x, C:\data\x.
+WITHIN = re.compile(r"(?<![\w./~+-])(?:file://)?(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\'\"`,;:=|()\[\]{}<>]+){2,}")
+
+
+def without_folders(value: Any) -> Any:
+    """JSON values in which every absolute path has become the name of its file."""
+    if isinstance(value, Mapping):
+        return {name: without_folders(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _name(value) if is_absolute(value) else shown_text(value)
+
+
+def shown_text(text: str, known: Mapping[str, str] | None = None) -> str:
+    """A text in which absolute paths have become names; ``known`` are replaced first, as they stand."""
+    for path in sorted(known or {}, key=len, reverse=True):
+        text = text.replace(path, (known or {})[path])
+    return WITHIN.sub(lambda match: _name(match[0]), text)
+
+
+def absolute_paths(value: Any) -> Iterator[tuple[str, str]]:
+    """Every absolute path among JSON values, with its name."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from absolute_paths(item)
+    elif isinstance(value, str) and is_absolute(value):
+        yield value, _name(value)
+
+
+def is_absolute(text: str) -> bool:
+    """Whether a text is a path from the root or from somebody's home."""
+    return text.startswith(("/", "~/", "file:///")) and len(text) > 1 or PureWindowsPath(text).drive != ""
+
+
+def _name(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
