@@ -209,7 +209,7 @@ class Compute(Section):
 class Tracking(Section):
     """Where steps and scores are shown while a run goes on. Never changes a result, and is not part of any key.
 
-    Keys, servers and offline modes are those of the trackers' own settings (``wandb login``, ``MLFLOW_TRACKING_URI``, …).
+    Keys and servers are those of the trackers' own settings (``wandb login``, ``MLFLOW_TRACKING_URI``, …).
     """
 
     trackers: tuple[Literal["mlflow", "tensorboard", "trackio", "wandb"], ...] = Field(

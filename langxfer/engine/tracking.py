@@ -1,8 +1,9 @@
 """Shows a run in trackers (TensorBoard, W&B, MLflow, trackio) while it goes on, through Accelerate's interface to them.
 
-They get what the run keeps anyway: the rows of ``metrics.jsonl``, the scores, and the recipe. Events only say when to look
-for new rows, so a run whose training was found in the store shows the same curves as one that trained. How many rows a
-tracker has is kept in the run folder: a resumed run goes on after them. A tracker that fails is left out, never the run.
+They get what the run keeps anyway: the rows of ``metrics.jsonl``, the scores, and the recipe. Events only say when to
+look for new rows, so a run whose training was found in the store shows the same curves as one that trained. How many
+rows a tracker has is kept in the run folder: a resumed run goes on after them. A tracker that fails is left out; the
+run goes on.
 """
 
 from __future__ import annotations
@@ -274,12 +275,20 @@ def _trackio(opening: _Opening) -> tuple[GeneralTracker, str]:
         def finish(self) -> None:
             trackio.finish()
 
-    # Of the machine, langxfer has its own numbers.
-    own = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
-    tracker = Tracker(opening.project, name=opening.run, resume="allow", **own)
-    tracker.start()
+    def started(resume: str) -> Tracker:
+        # Of the machine, langxfer has its own numbers.
+        own = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+        tracker = Tracker(opening.project, name=opening.run, resume=resume, **own)
+        tracker.start()
+        return tracker
+
+    memory = opening.memory
+    tracker = started("allow" if opening.again else "never")
+    if opening.again and tracker.tracker.id != memory.id:  # another run folder's run of this name
+        tracker.finish()
+        tracker = started("never")
     # It stores what it was given a moment later: a killed run has lost some.
-    opening.memory.step = min(opening.memory.step, max(tracker.tracker._next_step - 1, 0))
+    memory.id, memory.step = tracker.tracker.id, min(memory.step, max(tracker.tracker._next_step - 1, 0))
     return tracker, f"trackio show --project {opening.project}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PureWindowsPath
 from typing import Any
 
 # A path of two parts or more within a text: /home/me/rows.jsonl, ~/rows/x, file:///data/x, C:\data\x.
@@ -42,7 +41,7 @@ def absolute_paths(value: Any) -> Iterator[tuple[str, str]]:
 
 def is_absolute(text: str) -> bool:
     """Whether a text is a path from the root or from somebody's home."""
-    return text.startswith(("/", "~/", "file:///")) and len(text) > 1 or PureWindowsPath(text).drive != ""
+    return re.match(r"(?:/|~/|file:///|[A-Za-z]:[/\\]).", text) is not None
 
 
 def _name(path: str) -> str:

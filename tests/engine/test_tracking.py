@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import langxfer
-from langxfer.data import read_jsonl
 from langxfer.engine.check import check
 from langxfer.engine.plan import build
 from langxfer.errors import RecipeError
 from langxfer.events import Notice
 from langxfer.recipe import Tracking
+from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
 from tests.test_run import KILLER
 from tests.test_run import langxfer as command
@@ -64,18 +64,19 @@ def in_trackio(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from trackio.sqlite_storage import SQLiteStorage
 
     found: dict[str, list[tuple[int, float]]] = {}
-    for row in SQLiteStorage.get_logs("words", folder.name):
+    own = json.loads((folder / "tracking" / "trackio.json").read_text())["id"]
+    for row in SQLiteStorage.get_logs("words", folder.name, run_id=own):
         for name, value in row.items():
             if name not in ("step", "timestamp"):
                 found.setdefault(name, []).append((row["step"], value))
     return found
 
 
-def expected(result: langxfer.Run) -> dict[str, list[tuple[int, float]]]:
+def expected(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What the run folder says of steps, validations and scores."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    finished, found = read_finished(folder), {}
     offsets, last = [0], 0
-    for row in read_jsonl(result.path / "metrics.jsonl"):
+    for row in finished.metrics():
         if row["phase"] == len(offsets):
             offsets.append(last)
         last = offsets[-1] + row["step"]
@@ -85,8 +86,8 @@ def expected(result: langxfer.Run) -> dict[str, list[tuple[int, float]]]:
                 continue
             found.setdefault(name if "/" in name else f"train/{name}", []).append((last, value))
     for when in ("before", "after"):
-        for own in getattr(result, when).values():
-            found |= {f"{when}/{score.name}": [(last, score.value)] for score in own if score.value is not None}
+        for own in getattr(finished, when).values():
+            found |= {f"{when}/{score.name}": [(last, score.value)] for score in own.scores if score.value is not None}
     return found
 
 
@@ -106,7 +107,7 @@ def tracked(tmp_path_factory, tiny, fake_plugin, trackio_folder) -> tuple[langxf
 
 def test_every_step_validation_and_score_is_in_both_trackers(tracked):
     result, said, _ = tracked
-    wanted = expected(result)
+    wanted = expected(result.path)
     assert {"train/loss", "train/learning_rate", "validation/loss", "after/held_out/bits_per_byte/de"} <= wanted.keys()
     same(board(result.path), wanted)
     same(in_trackio(result.path), wanted)
@@ -118,7 +119,8 @@ def test_the_recipe_is_the_configuration_without_folders_of_this_machine(tracked
     from trackio.sqlite_storage import SQLiteStorage
 
     result, _, path = tracked
-    config = SQLiteStorage.get_run_config("words", result.path.name)
+    own = json.loads((result.path / "tracking" / "trackio.json").read_text())["id"]
+    config = SQLiteStorage.get_run_config("words", result.path.name, run_id=own)
     assert config["phases[0].objective.lambda"] == 0.5 and config["data.source"] == "rows.jsonl"
     parameters = next((result.path / "tracking" / "tensorboard").rglob("hparams.yml")).read_text()
     assert "phases[0].training.learning_rate: 0.01" in parameters
@@ -131,7 +133,7 @@ def test_the_same_run_again_adds_nothing(tracked, fake_plugin):
     again, said = run(path, fake_plugin)
     assert not again.did_work and said == []
     assert sorted((result.path / "tracking").rglob("events*")) == files
-    same(in_trackio(result.path), expected(result))
+    same(in_trackio(result.path), expected(result.path))
 
 
 def test_a_run_whose_training_is_in_the_store_shows_its_curves(tracked, tmp_path, fake_plugin):
@@ -141,7 +143,7 @@ def test_a_run_whose_training_is_in_the_store_shows_its_curves(tracked, tmp_path
     shutil.rmtree(tmp_path / "copy" / "runs" / result.path.name)
     found, _ = run(tmp_path / "copy" / "tiny.yaml", fake_plugin, "tracking.trackers=[tensorboard]")
     assert not found.did_work
-    same(board(found.path), expected(found))
+    same(board(found.path), expected(found.path))
 
 
 def test_phases_follow_each_other(tmp_path, tiny, fake_plugin):
@@ -152,7 +154,7 @@ def test_phases_follow_each_other(tmp_path, tiny, fake_plugin):
     found = board(result.path)
     assert [step for step, _ in found["train/loss"]] == [1, 2, 3, 4, 5]
     assert [value for _, value in found["train/phase"]] == [0, 0, 0, 1, 1]
-    same(found, expected(result))
+    same(found, expected(result.path))
 
 
 def test_a_killed_run_goes_on_without_double_points(tmp_path, tiny, fake_plugin, trackio_folder):
@@ -166,9 +168,8 @@ def test_a_killed_run_goes_on_without_double_points(tmp_path, tiny, fake_plugin,
     done = command(path, plugins, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["did_work"]
-    result, _ = run(path, fake_plugin)
-    same(board(folder), expected(result))
-    same(in_trackio(folder), expected(result))
+    same(board(folder), expected(folder))
+    same(in_trackio(folder), expected(folder))
 
 
 def test_a_tracker_that_fails_is_a_notice_and_the_run_goes_on(tracked, tmp_path, fake_plugin):
