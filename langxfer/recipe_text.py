@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -205,11 +205,16 @@ def _check_step(here: Any, path: Path, step: str | int) -> None:
 
 def filled(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out; reading it gives an equal recipe."""
+    return as_yaml(recipe.model_dump(mode="json", by_alias=True))
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    """Plain values as YAML, in their order."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
     yaml.width = 10**6  # a long text stays on its line
     out = io.StringIO()
-    yaml.dump(recipe.model_dump(mode="json", by_alias=True), out)
+    yaml.dump(values, out)
     return out.getvalue()

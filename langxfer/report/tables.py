@@ -11,6 +11,7 @@ from langxfer.report.comparison import LEVEL, Comparison
 
 if TYPE_CHECKING:
     from langxfer.engine.run import Run
+    from langxfer.report.finished import Scores
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Row:
         return "<0.001" if self.comparison.adjusted_p < 0.001 else f"{self.comparison.adjusted_p:.3f}"
 
 
-def score_rows(run: Run) -> Iterator[Row]:
+def score_rows(run: Run | Scores) -> Iterator[Row]:
     """Every score, before and after."""
     for evaluator, scores in run.after.items():
         old = {score.name: score for score in run.before.get(evaluator, ())}
@@ -55,7 +56,7 @@ def score_rows(run: Run) -> Iterator[Row]:
             yield Row(before, score, next(own, None))
 
 
-def how_compared(run: Run) -> str:
+def how_compared(run: Run | Scores) -> str:
     """What the intervals and p-values are; empty where nothing was tested."""
     found = [comparison for comparison in run.comparisons if comparison.effect is not None]
     if not found:
