@@ -18,6 +18,7 @@ from rich.markup import escape
 from langxfer import loading, plugins
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.push import push
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
 
@@ -166,6 +167,7 @@ def preview(
 
 app.command()(translate)
 app.command()(evaluate)
+app.command()(push)
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """Shows a run in trackers (TensorBoard, W&B, MLflow, trackio) while it goes on, through Accelerate's interface to them.
 
 They get what the run keeps anyway: the rows of ``metrics.jsonl``, the scores, and the recipe. Events only say when to
-look for new rows, so a run whose training was found in the store shows the same curves as one that trained. How many
-rows a tracker has is kept in the run folder: a resumed run goes on after them. A tracker that fails is left out; the
-run goes on.
+look for new rows, so a run whose training was found in the store shows the same curves as one that trained. Which step
+a tracker is at is kept in the run folder: a resumed run goes on after it. A tracker that fails is left out; the run goes
+on.
 """
 
 from __future__ import annotations
@@ -57,12 +57,11 @@ class _Memory:
 
     Attributes:
         id: of the run in the tracker, where the tracker lets us choose it or goes on by it.
-        step: of the last row.
+        step: the last one, over all phases. A step and the validation after it are logged at once.
         scores: digest of the scores.
     """
 
     id: str | None = None
-    rows: int = 0
     step: int = 0
     scores: str | None = None
 
@@ -107,9 +106,14 @@ class RunTracking:
         rows = self._rows[event.stage]
         if rows.first_step is None:  # training phases come one after the other
             rows.first_step = self._seen[-1][0] if self._seen else 0
-        self._seen += rows.new()
+        for step, values in rows.new():
+            if self._seen and self._seen[-1][0] == step:
+                self._seen[-1][1].update(values)
+            else:
+                self._seen.append((step, values))
+        unsure = isinstance(event, StepFinished)  # whether the last step is going to be validated
         for tracker in self._trackers:
-            tracker.rows(self._seen)
+            tracker.steps(self._seen, len(self._seen) - unsure)
 
     def scores(self, before: Mapping[str, Sequence[Score]], after: Mapping[str, Sequence[Score]]) -> None:
         """Pass on the scores, at the last step."""
@@ -174,10 +178,10 @@ class _Tracker:
         except (OSError, ValueError, TypeError):
             self._memory = _Memory()
 
-    def rows(self, every: Sequence[tuple[int, dict[str, float]]]) -> None:
-        """Log the rows that the tracker does not have; ``every`` begins with the first row of the run."""
-        if len(every) > self._memory.rows:
-            self._guarded(lambda: self._log_rows(every))
+    def steps(self, every: Sequence[tuple[int, dict[str, float]]], end: int) -> None:
+        """Log the steps that the tracker does not have, of the first ``end`` of the run."""
+        if end and every[end - 1][0] > self._memory.step:
+            self._guarded(lambda: self._log_steps(every, end))
 
     def scores(self, scores: Mapping[str, float], step: int) -> None:
         """Log the scores, once."""
@@ -189,13 +193,11 @@ class _Tracker:
             self._guarded(self._opened.finish)
             self._opened = None
 
-    def _log_rows(self, every: Sequence[tuple[int, dict[str, float]]]) -> None:
-        tracker = self._open()
-        kept = bisect_right(every, self._memory.step, key=lambda row: row[0])  # fewer where a tracker has lost some
-        for step, values in every[min(self._memory.rows, kept) :]:
+    def _log_steps(self, every: Sequence[tuple[int, dict[str, float]]], end: int) -> None:
+        tracker = self._open()  # which may have lost some steps
+        for step, values in every[bisect_right(every, self._memory.step, key=lambda own: own[0]) : end]:
             tracker.log({name: value for name, value in values.items() if math.isfinite(value)}, step=step)
             self._memory.step = step
-        self._memory.rows = len(every)
         self._remember()
 
     def _log_scores(self, scores: Mapping[str, float], step: int) -> None:

@@ -21,11 +21,16 @@ def without_folders(value: Any) -> Any:
     return _name(value) if is_absolute(value) else shown_text(value)
 
 
-def shown_text(text: str, known: Mapping[str, str] | None = None) -> str:
-    """A text in which absolute paths have become names; ``known`` are replaced first, as they stand."""
-    for path in sorted(known or {}, key=len, reverse=True):
-        text = text.replace(path, (known or {})[path])
+def shown_text(text: str) -> str:
+    """A text in which absolute paths have become names. Paths with spaces are not seen whole: see ``without_known``."""
     return WITHIN.sub(lambda match: _name(match[0]), text)
+
+
+def without_known(text: str, known: Mapping[str, str]) -> str:
+    """A text in which these have been replaced, the longest first."""
+    for path in sorted(known, key=len, reverse=True):
+        text = text.replace(path, known[path])
+    return text
 
 
 def absolute_paths(value: Any) -> Iterator[tuple[str, str]]:
