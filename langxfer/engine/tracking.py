@@ -2,8 +2,8 @@
 
 They get what the run keeps anyway: the rows of ``metrics.jsonl``, the scores, and the recipe. Events only say when to
 look for new rows, so a run whose training was found in the store shows the same curves as one that trained. Which step
-a tracker is at is kept in the run folder: a resumed run goes on after it. A tracker that fails is left out; the run goes
-on.
+a tracker is at is kept in the run folder: a resumed run goes on after it. A tracker that fails is left out; the run
+goes on.
 """
 
 from __future__ import annotations
