@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from langxfer import loading, plugins
 from langxfer.cli.evaluate import evaluate
+from langxfer.cli.export import export
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
 from langxfer.cli.push import push
 from langxfer.cli.translate import translate
@@ -168,6 +169,7 @@ def preview(
 app.command()(translate)
 app.command()(evaluate)
 app.command()(push)
+app.command()(export)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from langxfer.hub import NAME, first_line
 from langxfer.recipe_text import as_yaml
 from langxfer.report.card import model_card
 from langxfer.report.finished import Finished, read_finished
-from langxfer.report.paths import absolute_paths, shown_text, without_folders, without_known
+from langxfer.report.paths import known_paths, shown_text, without_folders, without_known
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -126,7 +126,7 @@ def _model(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _texts(run: Finished) -> Iterator[tuple[str, str]]:
     """What made the model, without folders of this machine; files keep their names."""
-    known = {**dict(absolute_paths(run.recipe)), str(run.path.resolve()): run.path.name, f"{Path.home()}/": "~/"}
+    known = {**known_paths([run.recipe, str(run.path.resolve())]), f"{Path.home()}/": "~/"}
     yield "filled.yaml", as_yaml(without_folders(run.recipe))
     written = run.path / "recipe.yaml"
     if written.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 # A path of two parts or more within a text: /home/me/rows.jsonl, ~/rows/x, file:///data/x, C:\data\x.
@@ -33,15 +34,23 @@ def without_known(text: str, known: Mapping[str, str]) -> str:
     return text
 
 
-def absolute_paths(value: Any) -> Iterator[tuple[str, str]]:
-    """Every absolute path among JSON values, with its name."""
+def known_paths(value: Any) -> dict[str, str]:
+    """What ``without_known`` makes of the absolute paths among JSON values, and of the folders above them."""
+    found: dict[str, str] = {}
+    for path in _absolute(value):
+        above = [str(own) for own in PurePosixPath(path).parents if len(own.parts) > 2]
+        found |= {path: _name(path)} | {f"{own}/": "" for own in above} | dict.fromkeys(above, ".")
+    return found
+
+
+def _absolute(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
-            yield from absolute_paths(item)
+            yield from _absolute(item)
     elif isinstance(value, str) and is_absolute(value):
-        yield value, _name(value)
+        yield value
 
 
 def is_absolute(text: str) -> bool:
