@@ -136,7 +136,15 @@ def _ctranslate2(model: Path, target: Path, options: Options) -> None:
             f"It knows: {names}."
         )
     run_converter(model, target, options.quantization, "the run's model")
+    _fill_tokens(target / "config.json")
     _copy_others(model, target)
+
+
+def _fill_tokens(config: Path) -> None:
+    """Some converters write null for a special token that the tokenizer lacks, which CTranslate2 cannot read."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    filled = {name: "" if name.endswith("_token") and value is None else value for name, value in values.items()}
+    config.write_text(json.dumps(filled, indent=2) + "\n", encoding="utf-8")
 
 
 WRITERS: dict[Format, Callable[[Path, Path, Options], None]] = {

@@ -7,6 +7,7 @@ scores.json        before and after      samples.md      answers side by side
 translation.md     how good the data is  translation.json  the same for programs
 generations/       every answer          dropped.jsonl   every row that was not used, and why
 model/             the adapted model     README.md       (in model/) its card
+tracking/          TensorBoard's files, and how far each tracker is (only with trackers)
 adapters/phase-N/  the adapter of a phase (lora), to be put on the model that the phase started from
 """
 
