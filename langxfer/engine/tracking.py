@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,7 +82,7 @@ class _Opening:
 
 
 class RunTracking:
-    """The trackers of one run; only the main process has one.
+    """The trackers of one run; only the main process tells them anything.
 
     Args:
         made: the plan; its recipe says which trackers.
@@ -172,6 +173,7 @@ class _Tracker:
         self._name, self._project, self._folder, self._config, self._emit = name, project, folder, config, emit
         self._path = folder / FOLDER / f"{name}.json"
         self._opened: GeneralTracker | None = None
+        self._where: str | None = None  # to be said
         self._failed = False
         try:
             self._memory = _Memory(**json.loads(self._path.read_text(encoding="utf-8")))
@@ -190,8 +192,12 @@ class _Tracker:
 
     def close(self) -> None:
         if self._opened is not None:
-            self._guarded(self._opened.finish)
-            self._opened = None
+            tracker, self._opened = self._opened, None
+            if self._failed:
+                with suppress(Exception), redirect_stdout(io.StringIO()):
+                    tracker.finish()
+            else:
+                self._guarded(tracker.finish)
 
     def _log_steps(self, every: Sequence[tuple[int, dict[str, float]]], end: int) -> None:
         tracker = self._open()  # which may have lost some steps
@@ -209,12 +215,10 @@ class _Tracker:
         if self._opened is None:
             again = self._memory.id is not None
             self._memory.id = self._memory.id or uuid.uuid4().hex
-            tracker, see = OPENERS[self._name](_Opening(self._project, self._folder, self._memory, again))
+            self._opened, self._where = OPENERS[self._name](_Opening(self._project, self._folder, self._memory, again))
             if not self._memory.step:
-                tracker.store_init_configuration(dict(self._config))
+                self._opened.store_init_configuration(dict(self._config))
             self._remember()
-            self._opened = tracker
-            self._emit(Notice(f"tracker {self._name}: {see}"))
         return self._opened
 
     def _remember(self) -> None:
@@ -230,9 +234,12 @@ class _Tracker:
                 act()
         except Exception as error:  # a tracker's library and its server can fail in any way
             self._failed = True
-            self._emit(
-                Notice(f"tracker {self._name} failed and is left out ({type(error).__name__}: {first_line(error)})")
-            )
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            self._emit(Notice(f"tracker {self._name} failed and is left out ({reason})"))
+        else:
+            if self._where:
+                self._emit(Notice(f"tracker {self._name}: {self._where}"))
+                self._where = None
 
 
 def _tensorboard(opening: _Opening) -> tuple[GeneralTracker, str]:
@@ -260,11 +267,24 @@ def _wandb(opening: _Opening) -> tuple[GeneralTracker, str]:
 def _mlflow(opening: _Opening) -> tuple[GeneralTracker, str]:
     from accelerate.tracking import MLflowTracker
 
+    class Tracker(MLflowTracker):
+        """MLflow refuses names with brackets and commas."""
+
+        def store_init_configuration(self, values: dict[str, Any]) -> None:
+            super().store_init_configuration(_mlflow_names(values))
+
+        def log(self, values: dict[str, Any], step: int | None = None, **options: Any) -> None:
+            super().log(_mlflow_names(values), step, **options)
+
     begun = opening.memory.id if opening.again else None  # MLflow chooses ids itself
-    tracker = MLflowTracker(experiment_name=opening.project, run_name=opening.run, run_id=begun)
+    tracker = Tracker(experiment_name=opening.project, run_name=opening.run, run_id=begun)
     tracker.start()
     opening.memory.id = tracker.tracker.info.run_id
     return tracker, f"experiment {opening.project}, run {opening.run}"
+
+
+def _mlflow_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {re.sub(r"[^\w. :/-]", "_", name): value for name, value in values.items()}
 
 
 def _trackio(opening: _Opening) -> tuple[GeneralTracker, str]:

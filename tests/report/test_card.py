@@ -54,7 +54,7 @@ def test_the_hub_reads_the_front_matter(run: Finished, card: str) -> None:
     for name, score in wanted.items():
         assert found[name].metric_value == score.value
         assert found[name].metric_args["signature"] == score.signature
-        assert found[name].dataset_config == (name.rpartition("/")[2] if name.endswith(("/en", "/de")) else None)
+        assert found[name].dataset_config == next((own for own in name.split("/") if own in ("en", "de")), None)
 
 
 def test_it_says_what_was_done(run: Finished, card: str) -> None:
