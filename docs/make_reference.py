@@ -17,7 +17,7 @@ from langxfer.components import KINDS
 TARGET = Path(__file__).with_name("reference.md")
 SECTIONS = (
     *(recipe.Recipe, recipe.Model, recipe.Data, recipe.Fields, recipe.Quality, recipe.Phase, recipe.Training),
-    recipe.Compute,
+    *(recipe.Compute, recipe.Tracking),
 )
 
 

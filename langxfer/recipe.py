@@ -1,4 +1,4 @@
-"""The recipe: one frozen value that says WHAT is done (all but ``compute``) and where and how fast.
+"""The recipe: one frozen value that says WHAT is done (all but ``compute`` and ``tracking``) and where and how fast.
 
 Defaults live here and nowhere else. Unknown keys are errors. No torch.
 """
@@ -206,6 +206,27 @@ class Compute(Section):
         return self
 
 
+class Tracking(Section):
+    """Where steps and scores are shown while a run goes on. Never changes a result, and is not part of any key.
+
+    Keys and servers are those of the trackers' own settings (``wandb login``, ``MLFLOW_TRACKING_URI``, …).
+    """
+
+    trackers: tuple[Literal["mlflow", "tensorboard", "trackio", "wandb"], ...] = Field(
+        (), description="Trackers that get every step, every validation, the scores and the recipe."
+    )
+    project: str = Field(
+        "langxfer", min_length=1, description="Project of W&B and trackio, experiment of MLflow; TensorBoard has none."
+    )
+
+    @field_validator("trackers")
+    @classmethod
+    def _once(cls, trackers: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(trackers)) < len(trackers):
+            raise ValueError(f"a tracker is listed twice: {', '.join(trackers)}")
+        return trackers
+
+
 class Recipe(Section):
     """The whole of a run, as a value."""
 
@@ -218,6 +239,7 @@ class Recipe(Section):
     phases: tuple[Phase, ...] = Field(min_length=1, description="Training phases, one after the other.")
     evaluators: tuple[AnyEvaluator, ...] = Field((), description="What is measured before and after training.")
     compute: Compute = Field(default_factory=Compute)
+    tracking: Tracking = Field(default_factory=Tracking, description="Trackers that show the run.")
 
     @model_validator(mode="after")
     def _agrees(self) -> Recipe:

@@ -18,9 +18,11 @@ from rich.markup import escape
 from langxfer import loading, plugins
 from langxfer.cli.compare import compare
 from langxfer.cli.evaluate import evaluate
+from langxfer.cli.export import export
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
 from langxfer.cli.report import report
 from langxfer.cli.sweep import sweep
+from langxfer.cli.push import push
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError
 
@@ -161,6 +163,8 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(sweep)
 app.command()(report)
+app.command()(push)
+app.command()(export)
 
 
 @app.command()

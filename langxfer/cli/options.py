@@ -15,6 +15,7 @@ out, err = Console(width=None if sys.stdout.isatty() else WIDE), Console(stderr=
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a registered recipe.")
 ]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from langxfer.engine import models, plan, sources
+from langxfer.engine import models, plan, sources, tracking
 from langxfer.engine.selection import advice, chosen
 from langxfer.engine.store import Store
 from langxfer.engine.template import load_template
@@ -36,6 +36,7 @@ def check(recipe: Recipe, runs: Path) -> list[Finding]:
         *_attempt("selector", lambda: _selectors(recipe)),
         *_attempt("evaluators", lambda: _evaluators(recipe)),
         *_attempt("reference", lambda: _reference(recipe, runs)),
+        *_attempt("tracking", lambda: _tracking(recipe)),
     ]
 
 
@@ -148,3 +149,9 @@ def _reference(recipe: Recipe, runs: Path) -> Iterator[Finding]:
             yield Finding("ok", "reference", f"{name}: in the store already")
         else:
             yield Finding("ok", "reference", f"{name}: made from the model at the phase's start")
+
+
+def _tracking(recipe: Recipe) -> Iterator[Finding]:
+    tracking.require(recipe.tracking)
+    if recipe.tracking.trackers:
+        yield Finding("ok", "tracking", f"{', '.join(recipe.tracking.trackers)}: project {recipe.tracking.project}")

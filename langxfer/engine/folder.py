@@ -8,11 +8,13 @@ translation.md     how good the data is  translation.json  the same for programs
 generations/       every answer          dropped.jsonl   every row that was not used, and why
 model/             the adapted model     README.md       (in model/) its card
 report.html        all of it, to be read  figures/       its charts as SVG and PNG
+tracking/          TensorBoard's files, and how far each tracker is (only with trackers)
 adapters/phase-N/  the adapter of a phase (lora), to be put on the model that the phase started from
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import platform
 import re
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import stages, translation_report, weights
+from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.events import Event, Progress, StepFinished
@@ -36,6 +39,7 @@ from langxfer.report.html.writing import REPORT, write_run_report
 from langxfer.report.samples import samples_page
 
 if TYPE_CHECKING:
+    from langxfer.components import Component
     from langxfer.engine.run import Run, Written
     from langxfer.engine.stages import Work
     from langxfer.recipe import Recipe
@@ -98,9 +102,10 @@ class RunFolder:
         if not current:
             self._model(run, work)
             self._adapters(run)
-        (self.path / "model" / "README.md").write_text(model_card(run, manifest), encoding="utf-8")
         write_atomically(self.path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
-        write_run_report(read_finished(self.path), self.path / REPORT, run.comparisons)
+        finished = read_finished(self.path)
+        write_atomically(self.path / "model" / "README.md", model_card(finished))
+        write_run_report(finished, self.path / REPORT, run.comparisons)
 
     def _stored_model_key(self) -> str | None:
         try:
@@ -133,12 +138,17 @@ class RunFolder:
             "title": recipe.title,
             "run_key": work.plan.key,
             "model_key": digest([trains, recipe.model.what()]),
-            "model": {"source": recipe.model.source, **asdict(work.plan.model)},
+            "model": {
+                "source": recipe.model.source,
+                **asdict(work.plan.model),
+                "licence": licence_of(work.subject.folder),
+            },
             "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
             "versions": {**versions(), "python": platform.python_version()},
             "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
+            "about": {f"{own.kind} {own.name}": _about(own) for own in recipe.components()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": [
                 {"file": name, "sha256": sha} for name, sha in (self._written.plugins if self._written else ())
@@ -188,6 +198,11 @@ class RunFolder:
         artifact = next(outcome.artifact for outcome in run.outcomes if outcome.stage.name == "quality")
         for name in (translation_report.JSON, translation_report.PAGE):
             shutil.copyfile(artifact.path / name, self.path / name)
+
+
+def _about(component: Component) -> str:
+    """The first paragraph of its documentation, in one line."""
+    return " ".join(inspect.cleandoc(type(component).__doc__ or "").partition("\n\n")[0].split())
 
 
 def versions() -> dict[str, str]:

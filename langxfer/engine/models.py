@@ -37,6 +37,7 @@ TOKENIZER = (
     *("vocab*", "merges.txt", "*.model", "*.spm"),
     "generation_config.json",  # it may name more tokens that end a turn
 )
+CARD = "README.md"  # says under which licence the model is
 CONFIG = ("config.json", "generation_config.json", "*.py")
 
 
@@ -144,7 +145,7 @@ def fetch(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = [*WEIGHTS, *TOKENIZER, *CONFIG]
+        patterns = [*WEIGHTS, *TOKENIZER, *CONFIG, CARD]
         return Path(snapshot_download(model.source, revision=_commit(model), allow_patterns=patterns))
     except Exception as error:  # see hub.commit: what "no network" raises changes by version
         raise ArtifactError(f"model.source {model.source}: the hub gave no model ({first_line(error)}).") from None
@@ -249,6 +250,19 @@ def _cached_digest(path: Path) -> str:
     except OSError:
         pass  # only slower
     return value
+
+
+def licence_of(folder: Path) -> dict[str, str] | None:
+    """``license``, ``license_name`` and ``license_link`` of the model's own card; None where it says nothing."""
+    from huggingface_hub import ModelCard
+
+    path = folder / CARD
+    try:
+        values = ModelCard.load(path, ignore_metadata_errors=True).data.to_dict() if path.is_file() else {}
+    except Exception:  # somebody else's YAML, which decides nothing here
+        return None
+    names = ("license", "license_name", "license_link")
+    return {name: str(values[name]) for name in names if values.get(name)} or None
 
 
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -15,6 +15,7 @@ from langxfer.engine.plan import PhaseStages, Plan
 from langxfer.engine.selection import advice
 from langxfer.engine.stages import Work
 from langxfer.engine.store import Artifact, Store, storage_errors
+from langxfer.engine.tracking import RunTracking, require
 from langxfer.engine.weights import TRAINED
 from langxfer.errors import DataError
 from langxfer.events import Event, Notice
@@ -85,6 +86,7 @@ def run(
     from langxfer.engine.runtime import Runtime
 
     recipe = recipe.resolved(Path.cwd())
+    require(recipe.tracking)
     runtime = Runtime(recipe.compute)
     made = plan.build(recipe)
     layout = folder.RunFolder(Path(runs) / folder.name_of(recipe, made.key))
@@ -96,12 +98,19 @@ def run(
         if runtime.main:
             layout.event(event)
             observe(event)
+            tracking.event(event)
 
+    tracking = RunTracking(made, store, layout.path, emit)
     for warning in advice(recipe):
         emit(Notice(warning))
     work = Work(made, runtime, emit)
-    outcomes = _Stages(work, Maker(runtime, store, emit)).all()
-    before, after = _scores(made, outcomes)
+    try:
+        outcomes = _Stages(work, Maker(runtime, store, emit)).all()
+        before, after = _scores(made, outcomes)
+        if runtime.main:
+            tracking.scores(before, after)
+    finally:
+        tracking.close()
     comparisons = _comparisons(made, outcomes, emit) if runtime.main else []
     result = Run(recipe, layout.path, before, after, outcomes, comparisons)
     if runtime.main:

@@ -98,6 +98,24 @@ def check_comparable(first: Evaluation, second: Evaluation) -> None:
     _check_signatures(first, second)
 
 
+def recorded(pairs: Sequence[tuple[Evaluation, Evaluation]], records: Sequence[Mapping[str, Any]]) -> list[Comparison]:
+    """The comparisons that ``compare_all(pairs)`` made, from their records; empty where they are of something else."""
+    scores = [both for first, second in pairs for both in _common(first, second)]
+    if [new.name for _, new in scores] != [record["name"] for record in records]:
+        return []
+    return [
+        Comparison(
+            old,
+            new,
+            Effect(**record["effect"]) if record["effect"] else None,
+            record["adjusted_p"],
+            record["unpaired"],
+            record["untested"],
+        )
+        for (old, new), record in zip(scores, records, strict=True)
+    ]
+
+
 def _common(first: Evaluation, second: Evaluation) -> list[tuple[Score, Score]]:
     old = {score.name: score for score in first.scores}
     return [(old[score.name], score) for score in second.scores if score.name in old]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +12,22 @@ from langxfer.components import Evaluation, Score
 from langxfer.data import read_jsonl
 from langxfer.errors import DataError, LangxferError
 from langxfer.recipe_text import RecipeText, Unreadable
+from langxfer.report.comparison import Comparison, recorded
 
 # Names of files; those of an evaluator have its name before them.
 ROWS = "rows.jsonl"
 GENERATIONS = "generations.jsonl"
 SCORES = "scores.jsonl"  # of an evaluation; a run has scores.json
 RECIPE = "run.yaml"  # of an evaluation of a run: the filled recipe of that run
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores by evaluator, and what paired tests said of them."""
+
+    before: Mapping[str, Sequence[Score]]
+    after: Mapping[str, Sequence[Score]]
+    comparisons: Sequence[Comparison]
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,13 @@ class Finished:
             stages = [own for own in self.manifest["stages"] if own["stage"].startswith(begin)]
             found = [(own["stage"].removeprefix(begin), own) for own in stages]
         return [(name, note) for name, own in found for note in own.get("notes", ())]
+
+    def scores(self) -> Scores:
+        """All scores, with the tests that the run made; none for an evaluation."""
+        pairs = [(self.before[name], own) for name, own in self.after.items() if name in self.before]
+        records = _json(self.path / "scores.json").get("comparisons", ()) if pairs else ()
+        before, after = ({n: own.scores for n, own in found.items()} for found in (self.before, self.after))
+        return Scores(before, after, recorded(pairs, records))
 
     def translation(self) -> dict[str, Any]:
         """The quality report of the translated data; empty for an evaluation."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langxfer.report.seeds import Mean
 
 TESTS = {"mcnemar": "McNemar", "bootstrap": "bootstrap"}
+    from langxfer.report.finished import Scores
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Row:
         return "<0.001" if self.comparison.adjusted_p < 0.001 else f"{self.comparison.adjusted_p:.3f}"
 
 
-def score_rows(run: Run) -> Iterator[Row]:
+def score_rows(run: Run | Scores) -> Iterator[Row]:
     """Every score, before and after."""
     return paired_rows(run.before, run.after, run.comparisons)
 
@@ -65,7 +66,7 @@ def paired_rows(
             yield Row(first, score, next(own, None))
 
 
-def how_compared(run: Run) -> str:
+def how_compared(run: Run | Scores) -> str:
     """What the intervals and p-values are; empty where nothing was tested."""
     return how_tested("Changes", run.comparisons)
 

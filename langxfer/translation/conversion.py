@@ -78,7 +78,7 @@ def _write(source: Path, partial: Path, quantization: str | None) -> None:
         (partial / TOKENIZER).mkdir(parents=True)
         for file in tokenizer_files(source):
             shutil.copyfile(file, partial / TOKENIZER / file.name)
-        _run_converter(source, partial / MODEL, quantization)
+        run_converter(source, partial / MODEL, quantization, f"translator.model {source}")
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -91,7 +91,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _run_converter(source: Path, target: Path, quantization: str | None) -> None:
+def run_converter(source: Path, target: Path, quantization: str | None, name: str) -> None:
+    """Convert a checkpoint in transformers format; ``name`` is what messages call it.
+
+    Raises:
+        ArtifactError: it cannot be converted.
+    """
     from ctranslate2.converters import TransformersConverter
     from transformers.utils import logging
 
@@ -111,9 +116,9 @@ def _run_converter(source: Path, target: Path, quantization: str | None) -> None
     except OSError as error:
         if error.errno is not None:  # of the disk; transformers raises its own without a number
             raise
-        raise ArtifactError(f"translator.model {source}: cannot be converted ({first_line(error)}).") from error
+        raise ArtifactError(f"{name}: cannot be converted ({first_line(error)}).") from error
     except Exception as error:  # whatever transformers and CTranslate2 make of files that are not theirs
-        raise ArtifactError(f"translator.model {source}: cannot be converted ({first_line(error)}).") from error
+        raise ArtifactError(f"{name}: cannot be converted ({first_line(error)}).") from error
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -1,0 +1,221 @@
+"""Writes a run's model for other programs: merged safetensors in another precision, or CTranslate2's format.
+
+An export is checked before it takes its name: it answers a few prompts, and its manifest says how its tokens compare
+with those of the run's model. It is written beside its place and renamed, so a folder with a manifest is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from langxfer.engine import models
+from langxfer.engine.store import file_digest, storage_errors, write_atomically
+from langxfer.errors import ArtifactError, DataError, RecipeError
+from langxfer.report.finished import Finished, read_finished
+from langxfer.translation.conversion import run_converter
+
+if TYPE_CHECKING:
+    from langxfer.engine.agreement import Agreement
+
+MANIFEST = "langxfer-export.json"
+Format = Literal["safetensors", "ctranslate2"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal[
+    "float32", "float16", "bfloat16", "int16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"
+]
+PER_LANGUAGE = 2  # prompts asked of each language that the run has answers in
+PROMPTS = ("How are you?", "Name three rivers.", "Write a sentence about bread.")  # where the run has no answers
+LOOSE = {"safetensors": ("bfloat16", "float16"), "ctranslate2": get_args(Quantization)[1:]}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is written.
+
+    Attributes:
+        dtype: of safetensors; None keeps the run's.
+        max_shard_size: of safetensors, such as ``5GB``; None keeps the run's files.
+        quantization: of CTranslate2's weights; None keeps the run's precision.
+
+    Raises:
+        RecipeError: an option of the other format.
+    """
+
+    format: Format
+    dtype: Dtype | None = None
+    max_shard_size: str | None = None
+    quantization: Quantization | None = None
+
+    def __post_init__(self) -> None:
+        if self.format == "safetensors" and self.quantization:
+            raise RecipeError("--quantization is for --format ctranslate2. Use --dtype.")
+        if self.format == "ctranslate2" and (self.dtype or self.max_shard_size):
+            raise RecipeError("--dtype and --max-shard-size are for --format safetensors. Use --quantization.")
+
+    @property
+    def exact(self) -> bool:
+        """Whether the weights stay what they are, so that tokens have to be the same."""
+        return (self.dtype or self.quantization) not in LOOSE[self.format]
+
+
+def export(run: Path, target: Path, options: Options, say: Callable[[str], None] = lambda sentence: None) -> Path:
+    """Write the model of a finished run into ``target``, which is made, empty, or an earlier export.
+
+    Raises:
+        RecipeError: CTranslate2 does not know the architecture, or an option cannot be had.
+        DataError: there is no finished run.
+        ArtifactError: the model is missing, ``target`` holds something else, or the export does not answer as the model
+            does although its weights are the same.
+    """
+    finished = read_finished(run)
+    if finished.recipe is None:
+        raise DataError(f"{run} is an evaluation. Only a run has a model to export.")
+    model = run / "model"
+    if not (model / "config.json").is_file():
+        raise ArtifactError(f"{model}: the model is not there. The same langxfer run writes it anew.")
+    _check_target(target)
+    partial = target.with_name(f".{target.name}.partial")
+    with storage_errors(target):
+        shutil.rmtree(partial, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            WRITERS[options.format](model, partial, options)
+            compared = _compare(finished, model, partial, options, say)
+            _write_manifest(finished, partial, options, compared)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        if any(target.iterdir()) and not (target / MANIFEST).is_file():
+            raise ArtifactError(f"{target}: is not empty, and no export of langxfer. Choose another folder with -o.")
+    elif target.exists():
+        raise ArtifactError(f"{target}: is a file. Choose another folder with -o.")
+
+
+def _safetensors(model: Path, target: Path, options: Options) -> None:
+    if options.dtype is None and options.max_shard_size is None:
+        shutil.copytree(model, target)
+        return
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from langxfer.engine.weights import quiet
+
+    shards = {"max_shard_size": options.max_shard_size} if options.max_shard_size else {}
+    with quiet():
+        kept = getattr(torch, options.dtype) if options.dtype else "auto"
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=kept)
+        try:
+            network.save_pretrained(target, **shards)
+        except ValueError as error:  # of a size that is none
+            raise RecipeError(f"--max-shard-size {options.max_shard_size}: {error}") from None
+    _copy_others(model, target)
+
+
+def _ctranslate2(model: Path, target: Path, options: Options) -> None:
+    from transformers import AutoConfig
+
+    name = type(AutoConfig.from_pretrained(model)).__name__
+    known = known_architectures()
+    if name not in known:
+        names = ", ".join(own.removesuffix("Config") for own in known)
+        raise RecipeError(
+            f"CTranslate2 {version('ctranslate2')} does not know the architecture {name.removesuffix('Config')}. "
+            f"It knows: {names}."
+        )
+    run_converter(model, target, options.quantization, "the run's model")
+    _fill_tokens(target / "config.json")
+    _copy_others(model, target)
+
+
+def _fill_tokens(config: Path) -> None:
+    """Some converters write null for a special token that the tokenizer lacks, which CTranslate2 cannot read."""
+    values = json.loads(config.read_text(encoding="utf-8"))
+    filled = {name: "" if name.endswith("_token") and value is None else value for name, value in values.items()}
+    config.write_text(json.dumps(filled, indent=2) + "\n", encoding="utf-8")
+
+
+WRITERS: dict[Format, Callable[[Path, Path, Options], None]] = {
+    "ctranslate2": _ctranslate2,
+    "safetensors": _safetensors,
+}
+
+
+def known_architectures() -> list[str]:
+    """Names of the configurations of language models that CTranslate2 converts."""
+    from ctranslate2.converters.transformers import _MODEL_LOADERS
+
+    names = {name: loader.architecture_name for name, loader in _MODEL_LOADERS.items()}
+    return sorted(name for name, own in names.items() if own.endswith(("ForCausalLM", "LMHeadModel")))
+
+
+def _copy_others(model: Path, target: Path) -> None:
+    """Tokenizer, template, card: what a program needs beside the weights."""
+    for path in sorted(path for pattern in (*models.TOKENIZER, models.CARD) for path in model.glob(pattern)):
+        if path.is_file() and not path.name.endswith(".safetensors") and not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)
+
+
+def _compare(run: Finished, model: Path, exported: Path, options: Options, say: Callable[[str], None]) -> Agreement:
+    """Ask both models a few prompts.
+
+    Raises:
+        ArtifactError: answers differ by more than rounding, and the weights are the same.
+    """
+    from langxfer.engine import agreement
+
+    if options.format == "safetensors":
+        answer = agreement.greedy(agreement.load(exported), model)
+    else:
+        whole = (options.quantization or "float32").startswith("int")
+        answer = agreement.ctranslate2_greedy(exported, model, "default" if whole else "float32")
+    found = agreement.agreement(model, _prompts(run), answer)
+    wrong = [own for own in found.differences if not own.near]
+    if wrong and options.exact:
+        first = wrong[0]
+        raise ArtifactError(
+            f"the exported model does not answer as the run's does: to {first.prompt!r} it gives token {first.found} "
+            f"in place of {first.expected} at position {first.position}. {options.format} is not fit for this model."
+        )
+    say(f"{found.agreed} of {found.tokens} tokens of {found.prompts} answers are those of the run's model")
+    return found
+
+
+def _prompts(run: Finished) -> list[str]:
+    """The first prompts of each language that the run has answers to, or some of ours."""
+    found: dict[str, list[str]] = {}
+    for evaluator in run.after:
+        for row in run.answers(evaluator):
+            own = found.setdefault(row["language"], [])
+            if len(own) < PER_LANGUAGE and row["prompt"] not in own:
+                own.append(row["prompt"])
+    return [prompt for own in found.values() for prompt in own] or list(PROMPTS)
+
+
+def _write_manifest(run: Finished, folder: Path, options: Options, compared: Agreement) -> None:
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    value = {
+        "title": run.title,
+        "run_key": run.manifest["run_key"],
+        **asdict(options),
+        "versions": {name: version(name) for name in ("langxfer", "torch", "transformers", "ctranslate2")},
+        "agreement": asdict(compared),
+        "files": files,
+    }
+    write_atomically(folder / MANIFEST, json.dumps(value, indent=1, ensure_ascii=False))

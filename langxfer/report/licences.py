@@ -1,0 +1,79 @@
+"""What is known of the licences of a model's parts. Nothing is decided here: an unknown licence stays unknown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langxfer.report.finished import Finished
+from langxfer.report.paths import without_folders
+
+NONCOMMERCIAL = re.compile(r"(?:^|[-_ ])nc(?:$|[-_ ])", re.IGNORECASE)  # cc-by-nc-4.0
+# Part of a run, pattern in what the recipe says of it, and what is known of the things so named.
+KNOWN = (
+    ("translator", "nllb", "the checkpoints of NLLB-200 are published under CC BY-NC 4.0"),
+    (
+        "data",
+        "alpaca",
+        "Stanford Alpaca and what is made from it is published under CC BY-NC 4.0, and was written by a model of "
+        "OpenAI, whose terms apply too",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What the card says.
+
+    Attributes:
+        fields: for the front matter.
+        sentences: for people.
+    """
+
+    fields: Mapping[str, str]
+    sentences: tuple[str, ...]
+
+
+def licence(run: Finished, chosen: str | None = None) -> Licence:
+    """The licence that was ``chosen``; or the base model's where nothing else has a say; or none.
+
+    Data of unknown licence has a say. Only what langxfer ships is known: it has langxfer's own licence, Apache-2.0.
+    """
+    assert run.recipe is not None
+    base = run.manifest["model"].get("licence") or {}
+    shipped = run.recipe["data"]["source"].startswith("langxfer:")
+    hints = list(_noncommercial(run.recipe, base))
+    sentences = [_of_base(base), _of_data(run.recipe, shipped), *hints]
+    if chosen:
+        return Licence({"license": chosen}, (f"This model: `{chosen}`.", *sentences))
+    known = base.get("license")
+    if known and known != "other" and shipped and not hints:
+        return Licence({"license": known}, (f"This model: `{known}`, that of the base model.", *sentences))
+    undecided = "This model: not decided. The licences of the base model and of the data apply to it: check them."
+    return Licence({"license": "other", "license_name": "not-decided"}, (undecided, *sentences))
+
+
+def _of_base(base: Mapping[str, str]) -> str:
+    if not base:
+        return "Base model: no licence was found with its files; look it up where it comes from."
+    name = base.get("license_name") or base.get("license")
+    link = f", see {base['license_link']}" if base.get("license_link") else ""
+    return f"Base model: `{name}`, says its own card{link}."
+
+
+def _of_data(recipe: Mapping[str, Any], shipped: bool) -> str:
+    source = without_folders(recipe["data"]["source"])
+    if shipped:
+        return f"Data: `{source}` is part of langxfer, Apache-2.0."
+    return f"Data: the licence of `{source}` is not known to langxfer; look it up where it comes from."
+
+
+def _noncommercial(recipe: Mapping[str, Any], base: Mapping[str, str]) -> Iterator[str]:
+    if any(NONCOMMERCIAL.search(value) for name, value in base.items() if name != "license_link"):
+        yield "NonCommercial: the licence of the base model excludes commercial use."
+    told = {"translator": str(recipe["translator"]), "data": recipe["data"]["source"]}
+    for part, pattern, sentence in KNOWN:
+        if re.search(pattern, told[part], re.IGNORECASE):
+            yield f"NonCommercial: {sentence}. Check whether that is what was used."

@@ -1,0 +1,156 @@
+"""Exports answer as the model does, token for token, and are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from langxfer.engine import export as exporting
+from langxfer.engine.export import MANIFEST, Options, export, known_architectures
+from langxfer.errors import ArtifactError, DataError, RecipeError
+from langxfer.testing import tiny_model
+
+PROMPTS = ["Say a word on bread 5.", "Sag ein Wort.", "How many rivers are there?", "x"]
+
+
+def finished(folder: Path, architecture: str, **config: Any) -> Path:
+    """The folder of a run that ended with a random model."""
+    folder.mkdir()
+    (folder / "filled.yaml").write_text("title: tiny\n")
+    (folder / "manifest.json").write_text('{"run_key": "0123"}')
+    (folder / "scores.json").write_text('{"before": {}, "after": {}, "comparisons": []}')
+    tiny_model(folder / "model", architecture, **config)
+    (folder / "model" / "README.md").write_text("# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("runs") / "tiny-llama", "llama")
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MANIFEST).read_text())
+
+
+def greedy(model: Path, prompts: list[str]) -> list[list[int]]:
+    """Transformers' own greedy search, for comparison."""
+    network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    found = []
+    for prompt in prompts:
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        found.append(network.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :].tolist())
+    return found
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2"])
+def test_ctranslate2_gives_the_same_tokens_as_transformers(architecture: str, tmp_path: Path) -> None:
+    import ctranslate2
+
+    more = {"gpt2": {"n_embd": 32, "n_head": 4, "n_layer": 2}, "qwen2": {"vocab_size": 264}}  # padded, as Qwen's is
+    run = finished(tmp_path / "run", architecture, **more.get(architecture, {}))
+    target = export(run, tmp_path / "out" / "ct2", Options("ctranslate2"))
+    generator = ctranslate2.Generator(str(target), compute_type="float32")
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    for prompt, expected in zip(PROMPTS, greedy(run / "model", PROMPTS), strict=True):
+        tokens = tokenizer.convert_ids_to_tokens(tokenizer(prompt)["input_ids"])
+        ends = [tokenizer.eos_token_id]
+        options = {"max_length": 24, "include_prompt_in_result": False, "end_token": ends, "return_end_token": True}
+        assert generator.generate_batch([tokens], **options)[0].sequences_ids[0] == expected
+    agreed = manifest(target)["agreement"]
+    assert agreed["agreed"] == agreed["tokens"] > 0 and agreed["differences"] == []
+
+
+def test_quantized_weights_are_smaller_and_what_differs_is_recorded(llama: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    whole = export(llama, tmp_path / "whole", Options("ctranslate2"), said.append)
+    target = export(llama, tmp_path / "int8", Options("ctranslate2", quantization="int8"), said.append)
+    assert (target / "model.bin").stat().st_size < 0.5 * (whole / "model.bin").stat().st_size
+    told = manifest(target)
+    assert told["quantization"] == "int8" and told["run_key"] == "0123"
+    agreed = told["agreement"]
+    assert agreed["agreed"] + len(agreed["differences"]) <= agreed["tokens"] + agreed["prompts"]
+    assert said[1].startswith(f"{agreed['agreed']} of {agreed['tokens']} tokens")
+
+
+def test_safetensors_as_they_are(llama: Path, tmp_path: Path) -> None:
+    target = export(llama, tmp_path / "out", Options("safetensors"))
+    for path in (llama / "model").iterdir():
+        assert (target / path.name).read_bytes() == path.read_bytes()
+    files = manifest(target)["files"]
+    assert files.keys() == {path.name for path in (llama / "model").iterdir()}
+    assert files["README.md"]["bytes"] == 7
+
+
+def test_safetensors_in_another_precision_and_in_shards(llama: Path, tmp_path: Path) -> None:
+    target = export(llama, tmp_path / "out", Options("safetensors", dtype="bfloat16", max_shard_size="20KB"))
+    assert len(list(target.glob("model-*.safetensors"))) > 1
+    network = AutoModelForCausalLM.from_pretrained(target)
+    assert network.dtype == torch.bfloat16
+    original = AutoModelForCausalLM.from_pretrained(llama / "model").state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, original[name].bfloat16())
+    assert AutoTokenizer.from_pretrained(target).chat_template
+
+
+def test_an_earlier_export_is_replaced_and_another_folder_is_not(llama: Path, tmp_path: Path) -> None:
+    target = export(llama, tmp_path / "out", Options("ctranslate2"))
+    export(llama, target, Options("safetensors"))
+    assert not (target / "model.bin").exists() and manifest(target)["format"] == "safetensors"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    with pytest.raises(ArtifactError, match=r"is not empty, and no export of langxfer"):
+        export(llama, mine, Options("safetensors"))
+    with pytest.raises(ArtifactError, match="is a file"):
+        export(llama, mine / "thesis.tex", Options("safetensors"))
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+
+
+def test_what_fails_leaves_nothing(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export of other weights, as a wrong converter would make one: it is noticed, and an earlier export stays."""
+    target = export(llama, tmp_path / "out", Options("safetensors"))
+    other = tiny_model(tmp_path / "other", seed=1)
+    monkeypatch.setitem(exporting.WRITERS, "safetensors", lambda model, folder, options: shutil.copytree(other, folder))
+    before = manifest(target)
+    with pytest.raises(ArtifactError, match=r"does not answer as the run's does: to 'How are you\?' it gives token"):
+        export(llama, target, Options("safetensors"))
+    assert manifest(target) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+
+
+def test_architectures_that_ctranslate2_does_not_know(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", "stablelm")
+    with pytest.raises(
+        RecipeError, match=r"does not know the architecture StableLm\. It knows: .*Llama, .*Qwen2"
+    ) as caught:
+        export(run, tmp_path / "out", Options("ctranslate2"))
+    assert "Whisper" not in str(caught.value) and not (tmp_path / "out").exists()
+    assert {"LlamaConfig", "GPT2Config", "Gemma2Config"} <= set(known_architectures())
+
+
+def test_options_of_the_other_format() -> None:
+    with pytest.raises(RecipeError, match="Use --dtype"):
+        Options("safetensors", quantization="int8")
+    with pytest.raises(RecipeError, match="Use --quantization"):
+        Options("ctranslate2", dtype="float16")
+
+
+def test_a_size_that_is_none(llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="--max-shard-size lots"):
+        export(llama, tmp_path / "out", Options("safetensors", max_shard_size="lots"))
+
+
+def test_runs_without_a_model(llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a run folder"):
+        export(tmp_path, tmp_path / "out", Options("safetensors"))
+    shutil.copytree(llama, tmp_path / "run", ignore=shutil.ignore_patterns("model"))
+    with pytest.raises(ArtifactError, match="the model is not there"):
+        export(tmp_path / "run", tmp_path / "out", Options("safetensors"))
