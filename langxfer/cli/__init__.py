@@ -19,7 +19,7 @@ from langxfer import loading, plugins
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
 from langxfer.cli.translate import translate
-from langxfer.errors import LangxferError
+from langxfer.errors import LangxferError, RecipeError
 
 if TYPE_CHECKING:
     from langxfer.loading import LoadedRecipe
@@ -194,24 +194,34 @@ def plugins_(plugin: PluginOption = None, json_: JsonOption = False) -> None:
         if info.error:
             out.print(f"  [red]failed:[/] {escape(info.error)}", highlight=False, soft_wrap=True)
         for kind, names in info.words.items():
-            out.print(f"  {kind}: {', '.join(names)}", highlight=False, soft_wrap=True)
+            out.print(f"  {kind}: {', '.join(plugins.grouped(names))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
-def recipes(plugin: PluginOption = None, json_: JsonOption = False) -> None:
-    """List the registered recipes.
+def recipes(
+    under: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="List those of a folder, such as paper/llama-3-8b.")
+    ] = None,
+    plugin: PluginOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """List the registered recipes; of those in folders, how many there are.
 
-    Example:  langxfer recipes
+    Example:  langxfer recipes paper/llama-3-8b
     """
     catalog = plugins.load(plugin or ())
-    rows = [
-        {"name": name, "path": str(path), "plugin": owner} for name, (path, owner) in sorted(catalog.recipes.items())
-    ]
+    start = f"{under.rstrip('/')}/" if under else ""
+    names = [name for name in catalog.recipes if name.startswith(start)]
+    if not names:
+        raise RecipeError(f"no recipe is in {under}.  Installed recipes: {', '.join(plugins.grouped(catalog.recipes))}.")
     if json_:
-        _print_json(rows)
+        _print_json(
+            [{"name": name, "path": str(catalog.recipes[name][0]), "plugin": catalog.recipes[name][1]} for name in names]
+        )
         return
-    for row in rows:
-        out.print(f"[bold]{escape(row['name']):<20}[/] {escape(row['path'])}", highlight=False, soft_wrap=True)
+    for name in names if under else plugins.grouped(names):
+        path = escape(str(catalog.recipes[name][0])) if name in catalog.recipes else ""
+        out.print(f"[bold]{escape(name):<20}[/] {path}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:
