@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Translation,
         Translator,
         Verdict,
+        Workload,
     )
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
     from langxfer.engine.plan import build as plan
@@ -65,7 +66,7 @@ _HOMES: dict[str, tuple[str, str]] = {
             *("Component", "Contest", "Drop", "Evaluation", "Evaluator", "Evidence", "Filter"),
             *("Generation", "Judge", "Objective", "OpenJudge", "OpenTranslator", "OptionScores", "Pair"),
             *("Passage", "PassageScore", "Prompt", "Question", "Ratio", "ResponseScore", "Sampling"),
-            *("Score", "Selector", "Term", "Terms", "Translation", "Translator", "Verdict"),
+            *("Score", "Selector", "Term", "Terms", "Translation", "Translator", "Verdict", "Workload"),
         )
     },
     **{name: ("langxfer.data", name) for name in ("MismatchedView", "ParallelExample", "Side", "Turn", "View")},
@@ -133,6 +134,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "View",
+    "Workload",
     "hookimpl",
     "load_plugins",
     "load_recipe",

@@ -18,6 +18,7 @@ from rich.markup import escape
 from langxfer import loading, plugins
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.plan import plan
 from langxfer.cli.translate import translate
 from langxfer.errors import LangxferError, RecipeError
 
@@ -79,39 +80,6 @@ def run(
 
 
 @app.command()
-def plan(
-    recipe: RecipeArgument,
-    set_: SetOption = None,
-    plugin: PluginOption = None,
-    runs: RunsOption = Path("runs"),
-    json_: JsonOption = False,
-) -> None:
-    """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the cost.
-
-    Once the data is encoded, tokens and FLOPs are exact.
-
-    Example:  langxfer plan recipes/clo.yaml --set phases[0].objective.beta=0.2
-    """
-    loaded, _ = _load(recipe, set_, plugin)
-    from langxfer.cli.summary import outlook_table, print_cost
-    from langxfer.engine import cost
-    from langxfer.engine import plan as planning
-    from langxfer.engine.store import Store
-
-    made, store = planning.build(loaded.recipe), Store(runs / "artifacts")
-    rows, estimate = planning.outlook(made, store), cost.estimate(made, store)
-    if json_:
-        stages = [
-            {"stage": row.stage.label, "key": row.stage.key, "hit": row.hit, "reasons": list(row.reasons)}
-            for row in rows
-        ]
-        _print_json({"run_key": made.key, "stages": stages, "cost": asdict(estimate)})
-        return
-    out.print(outlook_table(rows))
-    print_cost(estimate, out)
-
-
-@app.command()
 def check(
     recipe: RecipeArgument,
     set_: SetOption = None,
@@ -164,6 +132,7 @@ def preview(
     _print_json(asdict(found)) if json_ else print_preview(found, out)
 
 
+app.command()(plan)
 app.command()(translate)
 app.command()(evaluate)
 
@@ -213,10 +182,15 @@ def recipes(
     start = f"{under.rstrip('/')}/" if under else ""
     names = [name for name in catalog.recipes if name.startswith(start)]
     if not names:
-        raise RecipeError(f"no recipe is in {under}.  Installed recipes: {', '.join(plugins.grouped(catalog.recipes))}.")
+        raise RecipeError(
+            f"no recipe is in {under}.  Installed recipes: {', '.join(plugins.grouped(catalog.recipes))}."
+        )
     if json_:
         _print_json(
-            [{"name": name, "path": str(catalog.recipes[name][0]), "plugin": catalog.recipes[name][1]} for name in names]
+            [
+                {"name": name, "path": str(catalog.recipes[name][0]), "plugin": catalog.recipes[name][1]}
+                for name in names
+            ]
         )
         return
     for name in names if under else plugins.grouped(names):

@@ -22,6 +22,7 @@ from langxfer.components.evaluators import (
     ResponseScore,
     Sampling,
     Score,
+    Workload,
 )
 from langxfer.components.filters import Drop, Filter, OpenFilter
 from langxfer.components.judges import Contest, Judge, OpenJudge, Verdict
@@ -66,6 +67,7 @@ __all__ = [
     "Translation",
     "Translator",
     "Verdict",
+    "Workload",
     "nested",
 ]
 
