@@ -6,7 +6,6 @@ from pathlib import Path
 
 import langxfer
 
-
 PLACES = ("*.yaml", "paper/*/*.yaml")
 
 

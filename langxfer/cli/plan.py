@@ -110,6 +110,6 @@ def _print_forecasts(cost: Cost, forecasts: Sequence[Forecast], utilisation: flo
         *cost.assumptions,
         f"{utilisation:.0%} of the peaks on data sheets, on every GPU (--utilisation)",
         "answers as long as they may be, before training and after it",
-        "no time for loading, compiling, communication and judges",
+        "no time for loading, compiling, starting kernels, communication and judges",
     ]
     console.print(f"Assumed: {escape('; '.join(said))}.", highlight=False, soft_wrap=True)

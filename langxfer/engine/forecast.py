@@ -1,8 +1,8 @@
 """How long a recipe takes on a machine that is not here, if nothing of it was made before: an estimate. No torch.
 
-A part takes as long as its arithmetic at a share of the peak, or as its weights need to come from memory at the same share
-of that peak, whichever is more. Devices share what they share evenly. Not counted: loading, compiling, communication,
-checkpoints, judges.
+A part takes as long as its arithmetic at a share of the peak, or as its weights need to come from memory at the same
+share of that peak, whichever is more. Devices share what they share evenly. No time is counted for loading, compiling,
+starting kernels, communication, checkpoints and judges.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langxfer.components import Evaluator, Workload
+from langxfer.components import Workload
 from langxfer.engine import accounting
 from langxfer.engine.accounting import Meter, Uncounted
 from langxfer.engine.encode import Encoded
@@ -64,9 +64,10 @@ def translation(translator: Translator, tokens: int) -> Work | NotCounted:
 def evaluations(recipe: Recipe, found: Anatomy, validation: Sequence[Encoded]) -> Iterator[Work | NotCounted]:
     """Of the model before and after; answers are as long as they may be."""
     prompts = _prompts(recipe, validation)
+    every = {view for evaluator in recipe.evaluators for view in evaluator.scored_views()}
+    meter = accounting.meter(found.shapes, found.config, (), every, validation, "flat")
     for evaluator in recipe.evaluators:
         label = f"evaluate: {evaluator.name}"
-        meter = accounting.meter(found.shapes, found.config, (), evaluator.scored_views(), validation, "flat")
         if isinstance(meter, Uncounted):
             yield NotCounted(label, meter.reason)
             continue
@@ -78,7 +79,8 @@ def evaluations(recipe: Recipe, found: Anatomy, validation: Sequence[Encoded]) -
         if asked is None and not evaluator.scored_views():
             yield NotCounted(label, "it does not say how much it asks for")
             continue
-        yield _evaluation(label, recipe, evaluator, meter, asked or Workload(0, 0), validation)
+        own = replace(meter, views=tuple(sorted(evaluator.scored_views())))
+        yield _evaluation(label, recipe, own, asked or Workload(0, 0), validation)
 
 
 def _prompts(recipe: Recipe, validation: Sequence[Encoded]) -> Mapping[str, int]:
@@ -88,14 +90,7 @@ def _prompts(recipe: Recipe, validation: Sequence[Encoded]) -> Mapping[str, int]
     return dict.fromkeys((data.source_language, *data.target_languages), rows)
 
 
-def _evaluation(
-    label: str,
-    recipe: Recipe,
-    evaluator: Evaluator,
-    meter: Meter,
-    asked: Workload,
-    validation: Sequence[Encoded],
-) -> Work:
+def _evaluation(label: str, recipe: Recipe, meter: Meter, asked: Workload, validation: Sequence[Encoded]) -> Work:
     read = round(asked.characters / CHARACTERS_PER_TOKEN)
     tokens = of_rows([(read, (asked.max_new_tokens or 1,))]) * asked.requests
     flops = meter.scoring(tokens + meter.tokens(validation)).flops
