@@ -200,10 +200,15 @@ def _assumed(data: Data, error: ArtifactError) -> _Data:
 
 
 def _alike(rows: int, targets: Sequence[str]) -> list[Encoded]:
-    """Examples of one length. Few objects many times, so that they are counted quickly, yet no neighbours are one."""
-    pairs = [[_guess(f"{row}/{target}", PROMPT, ANSWER) for target in targets] for row in range(min(rows, 3))]
-    numbers = [row % 2 for row in range(rows - 1)] + [2 if rows > 2 else rows - 1] * (rows > 0)
-    return [example for number in numbers for example in pairs[number]]
+    """Examples of one length: of two rows by turns, and a third at the end.
+
+    What is there many times is counted quickly, and no row follows itself, around the end either.
+    """
+    made = [[_guess(f"{row}/{target}", PROMPT, ANSWER) for target in targets] for row in range(3)]
+    numbers = [row % 2 for row in range(rows)]
+    if rows > 2:
+        numbers[-1] = 2
+    return [example for number in numbers for example in made[number]]
 
 
 def _guess(name: str, prompt: int, response: int) -> Encoded:

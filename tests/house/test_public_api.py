@@ -53,6 +53,7 @@ PUBLIC = [
     "Turn",
     "Verdict",
     "View",
+    "Workload",
     "hookimpl",
     "load_plugins",
     "load_recipe",
