@@ -16,6 +16,7 @@ from rich.table import Table
 
 from langxfer import loading, plugins
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, out
+from langxfer.engine.machines import UTILISATION
 from langxfer.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ def plan(
     plugin: PluginOption = None,
     runs: RunsOption = Path("runs"),
     machine: Annotated[
-        str, typer.Option("--machine", metavar="LIST", help="Machines to estimate for: h100, 8xa100, h200, ...")
+        str,
+        typer.Option(
+            "--machine", metavar="LIST", help="Machines to estimate for: h100, h200, a100, several as 8xa100."
+        ),
     ] = "h100,8xa100",
     utilisation: Annotated[
         float, typer.Option("--utilisation", min=0.01, max=1, help="Share of a machine's peaks that is reached.")
-    ] = 0.4,
+    ] = UTILISATION,
     json_: JsonOption = False,
 ) -> None:
     """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the cost.

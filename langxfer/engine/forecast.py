@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langxfer.engine.cost import Cost
-from langxfer.engine.machines import Machine
+from langxfer.engine.machines import UTILISATION, Machine
 from langxfer.engine.workloads import Work
-
-UTILISATION = 0.4  # of both peaks: what well-run training reaches
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from langxfer.errors import RecipeError
 
+UTILISATION = 0.4  # share of both peaks that is assumed to be reached
 WRITTEN = re.compile(r"(?:(?P<count>[1-9]\d*)x)?(?P<device>[a-z]\w*)")
 
 
