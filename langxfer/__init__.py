@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Translation,
         Translator,
         Verdict,
+        Workload,
     )
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
     from langxfer.engine.plan import build as plan
@@ -70,7 +71,7 @@ _HOMES: dict[str, tuple[str, str]] = {
             *("Component", "Contest", "Drop", "Evaluation", "Evaluator", "Evidence", "Filter"),
             *("Generation", "Judge", "Objective", "OpenJudge", "OpenTranslator", "OptionScores", "Pair"),
             *("Passage", "PassageScore", "Prompt", "Question", "Ratio", "ResponseScore", "Sampling"),
-            *("Score", "Selector", "Term", "Terms", "Translation", "Translator", "Verdict"),
+            *("Score", "Selector", "Term", "Terms", "Translation", "Translator", "Verdict", "Workload"),
         )
     },
     **{name: ("langxfer.data", name) for name in ("MismatchedView", "ParallelExample", "Side", "Turn", "View")},
@@ -146,6 +147,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "View",
+    "Workload",
     "compare_runs",
     "hookimpl",
     "load_plugins",

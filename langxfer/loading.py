@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from langxfer.components import Evaluator
 from langxfer.errors import RecipeError
 from langxfer.narrowing import narrowed, opened, takes_component
-from langxfer.plugins import Catalog
+from langxfer.plugins import Catalog, grouped
 from langxfer.problems import describe, near
 from langxfer.recipe import Evaluating, Recipe, Translating
 from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, filled, found
@@ -172,7 +172,7 @@ def _find(path_or_name: str, catalog: Catalog) -> Path:
         return catalog.recipes[path_or_name][0]
     question = near(path_or_name, catalog.recipes)
     advice = f"{question}  " if question else ""
-    known = ", ".join(catalog.recipes) or "none"
+    known = ", ".join(grouped(catalog.recipes)) or "none"
     what = "is a folder" if path.is_dir() else "is neither a file nor the name of an installed recipe"
     raise RecipeError(f"{path_or_name} {what}.  {advice}Installed recipes: {known}.")
 

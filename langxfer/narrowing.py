@@ -28,8 +28,13 @@ STRICT = (bool, int, float)  # pydantic would read the text "3" or true as the n
 
 
 def narrowed(catalog: Catalog, section: type[T] = Recipe) -> type[T]:
-    """The section type whose component fields take what is installed; a bare name stands for its defaults."""
-    return _Narrowing(catalog, section).narrowed
+    """The section type whose component fields take what is installed; a bare name stands for its defaults.
+
+    Made once for a catalog: most of the time that loading a recipe takes is this.
+    """
+    if section not in catalog.narrowings:
+        catalog.narrowings[section] = _Narrowing(catalog, section).narrowed
+    return catalog.narrowings[section]
 
 
 def opened(value: Any) -> Any:

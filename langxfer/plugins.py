@@ -14,7 +14,8 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -62,6 +63,13 @@ class PluginInfo:
     sha256: str | None = None
 
 
+def grouped(names: Collection[str]) -> list[str]:
+    """Names of recipes for people: of those in a folder, how many there are."""
+    folders = Counter(name.partition("/")[0] for name in names if "/" in name)
+    plain = [name for name in names if "/" not in name]
+    return [*plain, *(f"{folder}/… ({count})" for folder, count in folders.items())]
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The words that are installed, and the observers. Made by ``load``, never changed."""
@@ -71,6 +79,7 @@ class Catalog:
     plugins: tuple[PluginInfo, ...]
     observers: tuple[tuple[str, Callable[[Event], object]], ...] = ()
     _silenced: set[str] = field(default_factory=set, repr=False, compare=False)
+    narrowings: dict[type, type] = field(default_factory=dict, repr=False, compare=False)  # see ``narrowing``
 
     def classes(self, kind: str) -> dict[str, type[Component]]:
         """Name -> class of a kind, sorted by name."""

@@ -109,6 +109,37 @@ def test_plan_says_hit_miss_and_why(folder: Path, fake_plugin: Path) -> None:
     assert found["cost"]["steps"] == [10] and found["cost"]["tokens"] > 100
 
 
+def test_plan_of_what_is_out_of_reach_says_what_it_would_cost(folder: Path) -> None:
+    result = langxfer("plan", "paper/llama-3-8b/sw-clo", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    for said in ("What is there already cannot be known", "1 × H100", "8 × A100 80GB", "GPU hours", "40% of the peaks"):
+        assert said in result.stdout
+    options = ("--machine", "2xh200", "--utilisation", "0.2", "--json")
+    found = json.loads(langxfer("plan", "paper/llama-3-8b/sw-clo", *options, cwd=folder).stdout)
+    assert (found["run_key"], found["stages"], found["utilisation"]) == (None, [], 0.2)
+    assert [own["machine"] for own in found["machines"]] == ["2 × H200"] and "hub did not answer" in found["unknown"]
+    labels = ["translate", "reference of train[0] clo", "train[0] clo"]
+    assert [part["label"] for part in found["cost"]["work"]][:3] == labels
+
+
+def test_plan_of_an_unknown_model_out_of_reach_is_an_error(folder: Path) -> None:
+    result = langxfer("plan", "clo", "--set", "model.source=nobody/knows-it", cwd=folder)
+    assert result.returncode == 1 and "model.source nobody/knows-it: there is no local one" in result.stderr
+    result = langxfer("plan", "clo", "--machine", "8xtpu", cwd=folder)
+    assert result.returncode == 2 and '"8xtpu" is no machine' in result.stderr
+
+
+def test_recipes_in_folders_are_counted_and_listed_on_demand(folder: Path) -> None:
+    listed = langxfer("recipes").stdout
+    assert "paper/… (154)" in listed and "sw-clo" not in listed and "\nsft-eng " in listed
+    own = langxfer("recipes", "paper/qwen-2.5-3b").stdout.splitlines()
+    assert len(own) == 30 and all(line.startswith("paper/qwen-2.5-3b/") for line in own)
+    assert len(json.loads(langxfer("recipes", "--json").stdout)) > 154
+    wrong = langxfer("recipes", "papre")
+    assert wrong.returncode == 2 and "no recipe is in papre" in wrong.stderr
+    assert "paper/… (154)" in langxfer("plugins").stdout
+
+
 def test_plan_estimates_flops_before_anything_is_encoded(folder: Path, fake_plugin: Path) -> None:
     arguments = ["plan", "r.yaml", "--plugin", str(fake_plugin), "--runs", "none"]
     (phase,) = json.loads(langxfer(*arguments, "--json", cwd=folder).stdout)["cost"]["phases"]

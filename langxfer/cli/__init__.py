@@ -20,11 +20,12 @@ from langxfer.cli.compare import compare
 from langxfer.cli.evaluate import evaluate
 from langxfer.cli.export import export
 from langxfer.cli.options import JsonOption, PluginOption, RecipeArgument, RunsOption, SetOption, err, out
+from langxfer.cli.plan import plan
+from langxfer.cli.push import push
 from langxfer.cli.report import report
 from langxfer.cli.sweep import sweep
-from langxfer.cli.push import push
 from langxfer.cli.translate import translate
-from langxfer.errors import LangxferError
+from langxfer.errors import LangxferError, RecipeError
 
 if TYPE_CHECKING:
     from langxfer.loading import LoadedRecipe
@@ -70,39 +71,6 @@ def run(
 
     if is_main_process():
         _print_json(summary_json(result)) if json_ else print_summary(result, out)
-
-
-@app.command()
-def plan(
-    recipe: RecipeArgument,
-    set_: SetOption = None,
-    plugin: PluginOption = None,
-    runs: RunsOption = Path("runs"),
-    json_: JsonOption = False,
-) -> None:
-    """Show the stages of a recipe: key, hit or miss, the reason of each miss, and the cost.
-
-    Once the data is encoded, tokens and FLOPs are exact.
-
-    Example:  langxfer plan recipes/clo.yaml --set phases[0].objective.beta=0.2
-    """
-    loaded, _ = _load(recipe, set_, plugin)
-    from langxfer.cli.summary import outlook_table, print_cost
-    from langxfer.engine import cost
-    from langxfer.engine import plan as planning
-    from langxfer.engine.store import Store
-
-    made, store = planning.build(loaded.recipe), Store(runs / "artifacts")
-    rows, estimate = planning.outlook(made, store), cost.estimate(made, store)
-    if json_:
-        stages = [
-            {"stage": row.stage.label, "key": row.stage.key, "hit": row.hit, "reasons": list(row.reasons)}
-            for row in rows
-        ]
-        _print_json({"run_key": made.key, "stages": stages, "cost": asdict(estimate)})
-        return
-    out.print(outlook_table(rows))
-    print_cost(estimate, out)
 
 
 @app.command()
@@ -158,6 +126,7 @@ def preview(
     _print_json(asdict(found)) if json_ else print_preview(found, out)
 
 
+app.command()(plan)
 app.command()(translate)
 app.command()(evaluate)
 app.command()(compare)
@@ -193,24 +162,39 @@ def plugins_(plugin: PluginOption = None, json_: JsonOption = False) -> None:
         if info.error:
             out.print(f"  [red]failed:[/] {escape(info.error)}", highlight=False, soft_wrap=True)
         for kind, names in info.words.items():
-            out.print(f"  {kind}: {', '.join(names)}", highlight=False, soft_wrap=True)
+            out.print(f"  {kind}: {', '.join(plugins.grouped(names))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
-def recipes(plugin: PluginOption = None, json_: JsonOption = False) -> None:
-    """List the registered recipes.
+def recipes(
+    under: Annotated[
+        str | None, typer.Argument(metavar="FOLDER", help="List those of a folder, such as paper/llama-3-8b.")
+    ] = None,
+    plugin: PluginOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """List the registered recipes; of those in folders, how many there are.
 
-    Example:  langxfer recipes
+    Example:  langxfer recipes paper/llama-3-8b
     """
     catalog = plugins.load(plugin or ())
-    rows = [
-        {"name": name, "path": str(path), "plugin": owner} for name, (path, owner) in sorted(catalog.recipes.items())
-    ]
+    start = f"{under.rstrip('/')}/" if under else ""
+    names = [name for name in catalog.recipes if name.startswith(start)]
+    if not names:
+        raise RecipeError(
+            f"no recipe is in {under}.  Installed recipes: {', '.join(plugins.grouped(catalog.recipes))}."
+        )
     if json_:
-        _print_json(rows)
+        _print_json(
+            [
+                {"name": name, "path": str(catalog.recipes[name][0]), "plugin": catalog.recipes[name][1]}
+                for name in names
+            ]
+        )
         return
-    for row in rows:
-        out.print(f"[bold]{escape(row['name']):<20}[/] {escape(row['path'])}", highlight=False, soft_wrap=True)
+    for name in names if under else plugins.grouped(names):
+        path = escape(str(catalog.recipes[name][0])) if name in catalog.recipes else ""
+        out.print(f"[bold]{escape(name):<20}[/] {path}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from langxfer.components.evaluators import (
     ResponseScore,
     Sampling,
     Score,
+    Workload,
     numbered,
 )
 from langxfer.components.filters import Drop, Filter, OpenFilter
@@ -67,6 +68,7 @@ __all__ = [
     "Translation",
     "Translator",
     "Verdict",
+    "Workload",
     "nested",
     "numbered",
 ]

@@ -133,6 +133,21 @@ class PassageScore:
 
 
 @dataclass(frozen=True)
+class Workload:
+    """About how much an evaluator asks of a model, for the estimates of a plan.
+
+    Attributes:
+        requests: prompts to be answered, or questions whose options are scored.
+        characters: that a request has on average.
+        max_new_tokens: of the longest answer; 0 where nothing is generated.
+    """
+
+    requests: int
+    characters: int
+    max_new_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What the engine computed for an evaluator, each in the order in which it was asked for.
 
@@ -224,6 +239,17 @@ class Evaluator(Component):
     def scored_views(self) -> frozenset[View]:
         """The views of the validation examples that it wants scored (none by default)."""
         return frozenset()
+
+    def workload(self, prompts: Mapping[str, int]) -> Workload | None:
+        """About how much it will ask for, without reading what a hub would have to send.
+
+        Args:
+            prompts: how many validation prompts there are, by language; all languages of the recipe are in it.
+
+        Returns:
+            None (the default) where that cannot be said; ``scored_views`` are counted apart.
+        """
+        return None
 
     @abstractmethod
     def evaluate(self, evidence: Evidence) -> Evaluation:

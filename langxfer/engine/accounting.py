@@ -6,7 +6,6 @@ before the run, and a resumed run counts each of its steps once.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from langxfer.data import AnyView, read_jsonl
 from langxfer.engine import batches
 from langxfer.engine.flops import Account, Rates, account, rates_of
 from langxfer.engine.model_size import ModelSize, Shapes, Uncountable, model_size
-from langxfer.engine.tokens import Layout, Row, Tokens, count, longest, rows_of
+from langxfer.engine.tokens import Layout, Row, Tokens, count, longest, repeated, rows_of
 
 if TYPE_CHECKING:
     from langxfer.engine.encode import Encoded
@@ -97,11 +96,7 @@ class Meter:
         every = batches.all_batches(training, len(train))
         if self.layout == "padded":  # the padding of an example depends on its company
             return sum((tokens([train[i] for i in numbers]) for numbers in every), Tokens())
-        occurrences = Counter(number for numbers in every for number in numbers)
-        by_times: dict[int, list[Encoded]] = defaultdict(list)
-        for number, times in occurrences.items():
-            by_times[times].append(train[number])
-        return sum((tokens(own) * times for times, own in by_times.items()), Tokens())
+        return tokens([train[number] for numbers in every for number in numbers])
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ def meter(
     config: Mapping[str, Any],
     trained: Iterable[str],
     views: Iterable[AnyView],
-    examples: Iterable[Encoded],
+    examples: Sequence[Encoded],
     layout: Layout,
     recompute: bool = False,
     micro_batches: MicroBatches | None = None,
@@ -138,7 +133,7 @@ def meter(
     slides = size.window is not None and max_length is not None and max_length > size.window
     layout = "padded" if slides or not size.packs else layout
     if size.window is not None:
-        found = max((longest(rows_of(example, views, "flat")) for example in examples), default=0)
+        found = max((longest(rows_of(example, views, "flat")) for example, _ in repeated(examples)), default=0)
         if found > size.window:
             return Uncounted(f"a row of {found} tokens is longer than its sliding window of {size.window}")
     statistic_views = tuple(sorted(statistic_views))

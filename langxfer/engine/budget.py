@@ -38,6 +38,11 @@ def known_without_torch(compute: Compute) -> int | None:
     return None if expects_gpu(compute) else CPU_TOKENS
 
 
+def fewest(compute: Compute) -> int:
+    """The smallest micro-batch that a GPU of any memory gets."""
+    return compute.tokens_per_micro_batch if isinstance(compute.tokens_per_micro_batch, int) else FEWEST
+
+
 def expects_gpu(compute: Compute) -> bool:
     return compute.device == "cuda" or (compute.device == "auto" and DRIVER.exists())
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from langxfer.engine.tokens import Layout, Row, longest, rows_of
+from langxfer.engine.tokens import Layout, Row, longest, repeated, rows_of
 
 if TYPE_CHECKING:
     from langxfer.data import AnyView
@@ -172,7 +172,9 @@ def largest_micro_batch(
     """Tokens of the largest micro-batch that a step of these examples may have."""
     views = list(views)
     groups = [[view for view in views if view.value[0] == side] for side in "ST"] if separate else [views]
-    units = [[_fed(rows_of(example, group, layout), layout) for group in groups] for example in examples]
+    units: list[list[int]] = []
+    for example, times in repeated(examples):
+        units += [[_fed(rows_of(example, group, layout), layout) for group in groups]] * times
     longest = max((tokens for own in units for tokens in own), default=0)
     batch = sum(sorted(map(sum, units), reverse=True)[:batch_size])
     return min(max(budget, longest), batch)

@@ -199,7 +199,12 @@ def _phase(number: int, phase: Phase, start: Mapping[str, Any], encode: Stage) -
         "selector": phase.selector.what(),
         "training": phase.training.what(),
     }
-    return PhaseStages(phase, reference, Stage("train", f"train[{number}] {objective.name}", what))
+    return PhaseStages(phase, reference, Stage("train", train_label(number, phase), what))
+
+
+def train_label(number: int, phase: Phase) -> str:
+    """What people read of the training of a phase."""
+    return f"train[{number}] {phase.objective.name}"
 
 
 def libraries(*names: str) -> dict[str, str]:

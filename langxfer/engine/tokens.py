@@ -8,6 +8,7 @@ nothing and is not fed.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -92,7 +93,16 @@ def count(
     """
     if layout == "padded" and micro_batches is not None:
         return sum((of_rows(rows, longest(rows)) for rows in micro_batches), Tokens())
-    return of_rows([row for example in examples for row in rows_of(example, views, layout)])
+    rows: dict[int, list[Row]] = defaultdict(list)
+    for example, times in repeated(examples):
+        rows[times] += rows_of(example, views, layout)
+    return sum((of_rows(own) * times for times, own in rows.items()), Tokens())
+
+
+def repeated(examples: Sequence[Encoded]) -> list[tuple[Encoded, int]]:
+    """Each example once, with how many times it is there: what is there many times is counted quickly."""
+    times = Counter(map(id, examples))
+    return [(example, times[key]) for key, example in {id(example): example for example in examples}.items()]
 
 
 def longest(rows: Sequence[Row]) -> int:

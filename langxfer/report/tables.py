@@ -11,10 +11,10 @@ from langxfer.report.comparison import LEVEL, Comparison
 
 if TYPE_CHECKING:
     from langxfer.engine.run import Run
+    from langxfer.report.finished import Scores
     from langxfer.report.seeds import Mean
 
 TESTS = {"mcnemar": "McNemar", "bootstrap": "bootstrap"}
-    from langxfer.report.finished import Scores
 
 
 @dataclass(frozen=True)

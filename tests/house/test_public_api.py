@@ -57,6 +57,7 @@ PUBLIC = [
     "Verdict",
     "View",
     "compare_runs",
+    "Workload",
     "hookimpl",
     "load_plugins",
     "load_recipe",

@@ -155,6 +155,8 @@ def test_filled_leaves_out_what_would_contradict(load, training: str) -> None:
 
 def test_every_installed_recipe_survives_the_round_trip(load, catalog) -> None:
     for name in catalog.recipes:
+        if "/" in name and not name.startswith("paper/llama-3-8b/sw-"):
+            continue  # they differ from these in model and language only
         recipe = load_recipe(name, catalog).recipe
         assert load(filled(recipe)).recipe == recipe
 

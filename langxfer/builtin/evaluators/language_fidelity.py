@@ -30,7 +30,7 @@ from langxfer.builtin.evaluators.language_confusion import (
 from langxfer.builtin.evaluators.line_rules import LineRules
 from langxfer.builtin.evaluators.outcomes import FAULTS, JUDGED, Outcome, read_english
 from langxfer.builtin.evaluators.prompt_files import SHIPPED, prompts_of_examples, prompts_of_file, prompts_path
-from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
+from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES, check_language
@@ -159,6 +159,14 @@ class LanguageFidelity(Evaluator):
 
     def sampling(self) -> Sampling:
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
+
+    def workload(self, prompts: Mapping[str, int]) -> Workload:
+        """Of the file's prompts, or of the validation examples': as long as those of OASST1."""
+        if self.prompts_file is not None:
+            own = self._chosen(prompts_of_file(self.prompts_file))
+            return Workload(len(own), sum(len(p.text) for p in own) // max(len(own), 1), self.max_new_tokens)
+        asked = (prompts.get(tag, 0) for tag in self.languages or prompts)
+        return Workload(sum(min(n, self.limit or n) for n in asked), 160, self.max_new_tokens)
 
     def rules(self, tags: Sequence[str]) -> Rules:
         """What judges an answer to a prompt that is due in one of these languages: ``rules(answer, prompt, tag)``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,7 @@ from langxfer.builtin.evaluators.alpaca_eval.scores import (
     win_rates,
     with_length_control,
 )
-from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
+from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import check_language
@@ -180,6 +180,13 @@ class AlpacaEval(Evaluator):
 
     def sampling(self) -> Sampling:
         return Sampling(self.max_new_tokens, self.temperature, self.top_p, self.seed)
+
+    def workload(self, prompts: Mapping[str, int]) -> Workload | None:
+        """Of the file's instructions; of one on the hub nothing is said. What a judge computes is left out."""
+        if self.prompts_file.startswith(files.HUB):
+            return None
+        own = self._instructions
+        return Workload(len(own), sum(len(each.text) for each in own) // max(len(own), 1), self.max_new_tokens)
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language, and a row an item.

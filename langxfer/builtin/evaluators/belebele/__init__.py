@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, PINNED, Item
 from langxfer.builtin.evaluators.belebele.labels import CORRECTED, LETTERS, LM_EVAL, PAPER, Labels
 from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose, window
 from langxfer.builtin.evaluators.tables import absolute, files_digest, fixed, local
-from langxfer.components import Evaluation, Evaluator, Evidence, OptionScores, Question, Score
+from langxfer.components import Evaluation, Evaluator, Evidence, OptionScores, Question, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES, check_language
@@ -105,6 +105,10 @@ class Belebele(Evaluator):
             DataError: a language or its questions cannot be had.
         """
         return [self._question(item, tag) for tag, items in self._items(examples) for item in items]
+
+    def workload(self, prompts: Mapping[str, int]) -> Workload:
+        """Of 900 questions a language; English ones have 700 characters on average, with passage and answers."""
+        return Workload(len(self.languages or prompts) * min(self.limit or 900, 900), 700)
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language; a row a question."""

@@ -30,6 +30,7 @@ from langxfer.components import (
     Question,
     Sampling,
     Score,
+    Workload,
 )
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -170,6 +171,15 @@ class Mmmlu(Evaluator):
             for tag, rows in asked.items()
             for item in rows
         ]
+
+    def workload(self, prompts: Mapping[str, int]) -> Workload:
+        """Of 14,042 questions a language; English ones have 660 characters on average, with options and instruction.
+
+        Attempts after the first are left out.
+        """
+        each = min(14042, 57 * self.limit) if self.limit else 14042
+        tokens = self.max_new_tokens if self.mode == "generate" else 0
+        return Workload(len(self.languages or prompts) * each, 660, tokens)
 
     def ask_again(self, generations: Sequence[Generation]) -> list[Prompt]:
         """What could not be read at its last attempt, as long as there are attempts left."""
