@@ -74,7 +74,7 @@ def compare_finished(
         raise DataError(f"no score has a name like {' or '.join(only)}; a pattern looks like belebele/*.")
     against = _baseline(baseline, named, methods)
     cells = _cells(methods, against)
-    numbers = published.of(_models(runs)) if published else []
+    numbers = published.of(_models(runs), _targets(runs)) if published else []
     shown = [number for number in numbers if number.score in {cell.score.name for cell in cells.values()}]
     _check_units(shown, cells.values())
     notes = [*_obstacles(cells, against), *_untested(cells), *_of_evaluators(named, methods)]
@@ -114,6 +114,12 @@ def _names(runs: Sequence[Finished]) -> list[str]:
 
 def _models(runs: Sequence[Finished]) -> list[str]:
     return list(dict.fromkeys((run.recipe or run.manifest)["model"]["source"] for run in runs))
+
+
+def _targets(runs: Sequence[Finished]) -> list[str]:
+    return list(
+        dict.fromkeys(tag for run in runs if run.recipe for tag in run.recipe["data"].get("target_languages", ()))
+    )
 
 
 def _chosen(evaluations: Mapping[str, Evaluation], only: Sequence[str]) -> dict[str, Evaluation]:
@@ -271,11 +277,13 @@ class _Rows:
     def finished(self, numbers: Sequence[PublishedNumber]) -> Iterator[MethodRow]:
         yield from (MethodRow(method, cells) for method, cells in self.rows.items())
         several = len({number.model for number in numbers}) > 1
+        languages = len({number.language for number in numbers}) > 1
         published: dict[tuple[str, str], dict[str, Cell]] = {}
         columns = {name: column for column, name in self.scores.items()}
         for number in numbers:
             if number.score in columns:
                 name = f"{number.method} of {number.model}" if several else number.method
+                name += f", adapted to {number.language}" if languages and number.language else ""
                 own = published.setdefault((f"{name} (published)", number.source), {})
                 own[columns[number.score]] = Cell(number.as_score())
         yield from (MethodRow(name, cells, source) for (name, source), cells in published.items())

@@ -23,6 +23,7 @@ class PublishedNumber(BaseModel):
         model: as recipes call it in ``model.source``.
         method: as the paper calls it.
         source: where it is printed.
+        language: to which the model was adapted, where scores of other languages depend on it too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class PublishedNumber(BaseModel):
     standard_error: float | None = None
     unit: str = ""
     source: str
+    language: str | None = None
 
     def as_score(self) -> Score:
         """With the source in place of a signature; of how many items is not known."""
@@ -41,7 +43,7 @@ class PublishedNumber(BaseModel):
 
 
 class PublishedNote(BaseModel):
-    """What must be read beside the numbers of a score, a model or a method; None stands for all."""
+    """What must be read beside the numbers of a score, a model, a method or a language; None stands for all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,12 +51,11 @@ class PublishedNote(BaseModel):
     score: str | None = None
     model: str | None = None
     method: str | None = None
+    language: str | None = None
 
     def concerns(self, number: PublishedNumber) -> bool:
-        return all(
-            wanted in (None, found)
-            for wanted, found in ((self.score, number.score), (self.model, number.model), (self.method, number.method))
-        )
+        names = ("score", "model", "method", "language")
+        return all(getattr(self, name) in (None, getattr(number, name)) for name in names)
 
 
 class _File(BaseModel):
@@ -72,9 +73,10 @@ class Published:
     numbers: tuple[PublishedNumber, ...]
     notes: tuple[PublishedNote, ...]
 
-    def of(self, models: Sequence[str]) -> list[PublishedNumber]:
-        """The numbers of these models."""
-        return [number for number in self.numbers if number.model in models]
+    def of(self, models: Sequence[str], languages: Sequence[str]) -> list[PublishedNumber]:
+        """The numbers of these models, adapted to one of these languages where a number says to which."""
+        found = (number for number in self.numbers if number.model in models)
+        return [number for number in found if number.language is None or number.language in languages]
 
     def notes_on(self, numbers: Sequence[PublishedNumber]) -> list[str]:
         """The notes that concern any of the numbers."""

@@ -206,6 +206,17 @@ def test_published_numbers_are_shown_and_never_tested(two, tmp_path):
     assert again.tables == found.tables
 
 
+def test_numbers_of_models_that_were_adapted_to_another_language_are_left_out(two, tmp_path):
+    numbers = [NUMBER.replace("source", f"language: {tag}, source") for tag in ("yo", "de")]
+    two = [
+        replace(run, recipe={**run.recipe, "data": {**run.recipe["data"], "target_languages": ["de"]}}) for run in two
+    ]
+    notes = "notes: [{language: yo, text: of Yoruba}, {language: de, text: of German}]"
+    found = published(two, tmp_path, f"numbers: [{', '.join(numbers)}]\n{notes}")
+    assert [row.method for _, _, row, _, _ in found.cells() if row.source] == ["CLO (published)"]
+    assert found.notes == ("of German",)
+
+
 def test_where_nothing_published_fits_it_says_so(two, tmp_path):
     found = published(two, tmp_path, f"numbers: [{NUMBER.replace('org/model', 'org/other')}]")
     assert found.notes == ("There are no published numbers of org/model in published.yaml.",)
