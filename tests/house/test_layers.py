@@ -11,7 +11,7 @@ from tests.house.source import PACKAGE, ROOT, imports, python_files
 # What a plugin may use, and built-ins with it.
 PUBLIC = {
     *("components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"),
-    *("signatures", "statistics", "verdicts"),
+    *("records", "signatures", "statistics", "verdicts"),
 }
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
@@ -30,6 +30,7 @@ LAYERS = {
     "hookspecs": set(),
     "plugins": {"components", "errors", "events", "hookspecs", "recipe"},
     "hub": {"errors"},
+    "records": {"errors", "hub"},
     "sqlite_file": {"errors"},
     "recipe_text": set(),
     "narrowing": READING,
@@ -47,6 +48,7 @@ LAYERS = {
         "report",
         "recipe_text",
         "hub",
+        "records",
         "sqlite_file",
     },
     "report": {"components", "data", "languages", "events", "errors", "signatures", "statistics", "recipe_text"},
