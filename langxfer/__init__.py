@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
+    from langxfer.engine.evaluation_job import Evaluated
     from langxfer.engine.plan import build as plan
     from langxfer.engine.run import Run, run
     from langxfer.errors import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         RecipeError,
         StageError,
     )
+    from langxfer.evaluating import evaluate
     from langxfer.events import Event
     from langxfer.hookspecs import hookimpl
     from langxfer.loading import load_recipe
@@ -74,9 +76,11 @@ _HOMES: dict[str, tuple[str, str]] = {
         for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
     },
     **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
+    "Evaluated": ("langxfer.engine.evaluation_job", "Evaluated"),
     "Event": ("langxfer.events", "Event"),
     "LogProbs": ("langxfer.logps", "LogProbs"),
     "Run": ("langxfer.engine.run", "Run"),
+    "evaluate": ("langxfer.evaluating", "evaluate"),
     "hookimpl": ("langxfer.hookspecs", "hookimpl"),
     "load_plugins": ("langxfer.plugins", "load"),
     "load_recipe": ("langxfer.loading", "load_recipe"),
@@ -92,6 +96,7 @@ __all__ = [
     "Data",
     "DataError",
     "Drop",
+    "Evaluated",
     "Evaluation",
     "Evaluator",
     "Event",
@@ -133,6 +138,7 @@ __all__ = [
     "Turn",
     "Verdict",
     "View",
+    "evaluate",
     "hookimpl",
     "load_plugins",
     "load_recipe",

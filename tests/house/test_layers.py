@@ -55,7 +55,8 @@ LAYERS = {
     "translation": {"components", "data", "languages", "errors", "hub", "sqlite_file"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},
-    "cli": {"loading", "plugins", "engine", "report", "components", "errors", "events"},
+    "evaluating": {"loading", "plugins", "recipe", "components", "errors", "engine"},
+    "cli": {"loading", "evaluating", "plugins", "engine", "report", "components", "errors", "events"},
     "__main__": {"cli"},
 }
 # Names for the type checker alone; nothing is imported when the program runs.
@@ -64,6 +65,7 @@ TYPES_ONLY = {
     "hookspecs": {"components", "events"},
     "report": {"engine", "recipe"},
     "cli": {"recipe"},
+    "evaluating": {"events"},
     "recipe_text": {"recipe"},
 }
 
