@@ -44,6 +44,11 @@ class Prompt:
         text: of the user's turn; the model's template is put around it.
         system: text of a system turn before it; None for none.
         attempt: 0 for the first time that it is asked, then 1, 2, …: each attempt draws other samples.
+        chat: whether ``text`` is a user's turn. Otherwise it is plain text, which the model goes on with, and white
+            space at either end of the answer is kept.
+
+    Raises:
+        ValueError: plain text with a system turn.
     """
 
     id: str
@@ -51,6 +56,11 @@ class Prompt:
     language: str
     system: str | None = None
     attempt: int = 0
+    chat: bool = True
+
+    def __post_init__(self) -> None:
+        if self.system is not None and not self.chat:
+            raise ValueError(f"prompt {self.id}: plain text (chat=False) has no system turn")
 
 
 @dataclass(frozen=True)
