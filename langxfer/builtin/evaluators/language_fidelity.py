@@ -297,7 +297,7 @@ def _translation_tasks(answers: Sequence[Generation]) -> list[str]:
     some = ", ".join([*found[:3], *(["…"] if len(found) > 3 else [])])
     return [
         f"language_fidelity: {len(found)} English prompts ask for a translation or for another language ({some}). A "
-        "right answer to them or to their translations counts as wrong. Leave them out; the filter language_task does so."
+        "right answer to them or to their translations counts as wrong. Leave them out (filter language_task)."
     ]
 
 
