@@ -194,6 +194,10 @@ class Evaluator(Component):
 
     What it asks for must not depend on anything but its options, its files and the examples; it is asked more than
     once. Requests of all evaluators of a run are put together, and those that are equal are computed once.
+
+    It is asked for the first time before anything is computed, so that files which are missing or wrong are found then.
+    The examples are stand-ins: as many as are held out, in the right languages, with texts that mean nothing. What it
+    lacks it says as a ``RecipeError`` or ``DataError`` with the option, the file, and what to do.
     """
 
     kind: ClassVar[str] = "evaluator"
