@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
+import langxfer
 from langxfer import cli, hookspecs, plugins, recipe, sweep_loading
 from langxfer.components import KINDS
 
@@ -19,6 +20,8 @@ SECTIONS = (
     *(recipe.Recipe, recipe.Model, recipe.Data, recipe.Fields, recipe.Quality, recipe.Phase, recipe.Training),
     *(recipe.Compute, recipe.Tracking),
 )
+
+FUNCTIONS = ("load_plugins", "load_recipe", "plan", "run", "evaluate", "compare_runs", "load_sweep", "sweep")
 
 
 def text() -> str:
@@ -37,6 +40,11 @@ def text() -> str:
     for kind in KINDS:
         for name, cls in catalog.classes(kind.kind).items():
             parts += [f"### {kind.kind} `{name}`", "", inspect.cleandoc(cls.__doc__ or ""), "", *_options(cls), ""]
+    parts += ["## From Python", ""]
+    for name in FUNCTIONS:
+        function = getattr(langxfer, name)
+        parts += [f"### `langxfer.{name}`", "", "```text", f"{name}({_parameters(function)})", ""]
+        parts += [inspect.cleandoc(function.__doc__ or ""), "```", ""]
     parts += ["## Hooks", ""]
     for name, hook in vars(hookspecs).items():
         if hasattr(hook, "langxfer_spec"):
@@ -54,6 +62,14 @@ def _verb(command: Any) -> list[str]:
         )
         lines.append(f"| {names} | {getattr(option, 'help', None) or ''} |")
     return lines
+
+
+def _parameters(function: Any) -> str:
+    """Names alone: what they are is said below them."""
+    found = inspect.signature(function).parameters.values()
+    named = [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
+    others = [parameter.name for parameter in found if parameter.kind is not parameter.KEYWORD_ONLY]
+    return ", ".join([*others, *(["*", *named] if named else [])])
 
 
 def _first(cls: type[BaseModel]) -> str:

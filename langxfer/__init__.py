@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Workload,
     )
     from langxfer.data import MismatchedView, ParallelExample, Side, Turn, View
+    from langxfer.engine.evaluation_job import Evaluated
     from langxfer.engine.plan import build as plan
     from langxfer.engine.run import Run, run
     from langxfer.engine.sweep import sweep
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         RecipeError,
         StageError,
     )
+    from langxfer.evaluating import evaluate
     from langxfer.events import Event
     from langxfer.hookspecs import hookimpl
     from langxfer.loading import load_recipe
@@ -79,13 +81,15 @@ _HOMES: dict[str, tuple[str, str]] = {
         name: ("langxfer.errors", name)
         for name in ("ArtifactError", "DataError", "LangxferError", "PluginError", "RecipeError", "StageError")
     },
+    **{name: ("langxfer.sweeps", name) for name in ("Point", "Sweep")},
     **{name: ("langxfer.recipe", name) for name in ("Compute", "Data", "Model", "Phase", "Recipe", "Training")},
     "ComparedRuns": ("langxfer.report.methods", "ComparedRuns"),
-    **{name: ("langxfer.sweeps", name) for name in ("Point", "Sweep")},
+    "Evaluated": ("langxfer.engine.evaluation_job", "Evaluated"),
     "Event": ("langxfer.events", "Event"),
     "LogProbs": ("langxfer.logps", "LogProbs"),
     "Run": ("langxfer.engine.run", "Run"),
     "compare_runs": ("langxfer.report.compare_runs", "compare_runs"),
+    "evaluate": ("langxfer.evaluating", "evaluate"),
     "hookimpl": ("langxfer.hookspecs", "hookimpl"),
     "load_plugins": ("langxfer.plugins", "load"),
     "load_recipe": ("langxfer.loading", "load_recipe"),
@@ -104,6 +108,7 @@ __all__ = [
     "Data",
     "DataError",
     "Drop",
+    "Evaluated",
     "Evaluation",
     "Evaluator",
     "Event",
@@ -149,6 +154,7 @@ __all__ = [
     "View",
     "Workload",
     "compare_runs",
+    "evaluate",
     "hookimpl",
     "load_plugins",
     "load_recipe",

@@ -20,10 +20,20 @@ from langxfer.errors import RecipeError
 from langxfer.narrowing import narrowed, opened, takes_component
 from langxfer.plugins import Catalog, grouped
 from langxfer.problems import describe, near
-from langxfer.recipe import Evaluating, Recipe, Translating
+from langxfer.recipe import Evaluating, Model, Recipe, Translating
 from langxfer.recipe_text import RecipeText, Unreadable, Unsettable, filled, found
 
-__all__ = ["LoadedRecipe", "filled", "load_evaluating", "load_recipe", "load_translating", "narrowed", "schema"]
+__all__ = [
+    "LoadedRecipe",
+    "evaluating_of",
+    "filled",
+    "limited",
+    "load_evaluating",
+    "load_recipe",
+    "load_translating",
+    "narrowed",
+    "schema",
+]
 
 
 @dataclass(frozen=True)
@@ -125,25 +135,43 @@ def load_evaluating(
     Raises:
         RecipeError: with everything that is wrong.
     """
-    recipe: Recipe | None = None
     if what in catalog.recipes or Path(what).suffix in (".yaml", ".yml") or Path(what).is_file():
-        recipe = load_recipe(what, catalog, overrides, model).recipe
-        if not recipe.evaluators:
-            raise RecipeError(f"{what}: evaluators is empty, so nothing is measured. List some, or name them instead.")
-        found = Evaluating(model=recipe.model, evaluators=recipe.evaluators, compute=recipe.compute)
-    else:
-        names = [name.strip() for name in what.split(",") if name.strip()]
-        read = RecipeText(what, {"model": dict(model), "evaluators": names}, {(): what or "EVALUATORS"})
-        problems = [*_override(read, overrides, catalog), *read.problems]
-        try:
-            found = opened(narrowed(catalog, Evaluating).model_validate(read.values)).resolved(Path.cwd())
-        except ValidationError as error:
-            problems += describe(error, read, catalog, section=Evaluating)
-        if problems:
-            raise RecipeError(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems))
-    if limit is not None:
-        found = found.model_copy(update={"evaluators": tuple(_limited(own, limit) for own in found.evaluators)})
-    return found, recipe and recipe.model_copy(update={"evaluators": found.evaluators})
+        return _of_recipe(load_recipe(what, catalog, overrides, model).recipe, what, limit)
+    names = [name.strip() for name in what.split(",") if name.strip()]
+    read = RecipeText(what, {"model": dict(model), "evaluators": names}, {(): what or "EVALUATORS"})
+    problems = [*_override(read, overrides, catalog), *read.problems]
+    try:
+        found = opened(narrowed(catalog, Evaluating).model_validate(read.values)).resolved(Path.cwd())
+    except ValidationError as error:
+        problems += describe(error, read, catalog, section=Evaluating)
+    if problems:
+        raise RecipeError(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems))
+    return limited(found, limit), None
+
+
+def evaluating_of(recipe: Recipe, model: Mapping[str, Any], limit: int | None = None) -> tuple[Evaluating, Recipe]:
+    """What ``load_evaluating`` gives, of a recipe that is read already and whose paths are resolved."""
+    own = Model.model_validate(_instead(recipe.model.model_dump(exclude_unset=True), model))
+    return _of_recipe(recipe.model_copy(update={"model": own}), recipe.title, limit)
+
+
+def limited(evaluating: Evaluating, limit: int | None) -> Evaluating:
+    """The same with the option ``limit`` of all evaluators; None leaves it as it is.
+
+    Raises:
+        RecipeError: one of them has no such option.
+    """
+    if limit is None:
+        return evaluating
+    return evaluating.model_copy(update={"evaluators": tuple(_limited(own, limit) for own in evaluating.evaluators)})
+
+
+def _of_recipe(recipe: Recipe, name: str, limit: int | None) -> tuple[Evaluating, Recipe]:
+    if not recipe.evaluators:
+        raise RecipeError(f"{name}: evaluators is empty, so nothing is measured. List some, or name them instead.")
+    own = Evaluating(model=recipe.model, evaluators=recipe.evaluators, compute=recipe.compute)
+    own = limited(own, limit)
+    return own, recipe.model_copy(update={"evaluators": own.evaluators})
 
 
 def _limited(evaluator: Evaluator, limit: int) -> Evaluator:

@@ -29,17 +29,6 @@ def log_ratio(policy: Tensor, reference: Tensor) -> Tensor:
     return _precise(policy) - _precise(reference)
 
 
-def log_ratio_margin(
-    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor
-) -> Tensor:
-    """How much more than the reference the policy prefers ``chosen``: ``[B] -> [B]``, in nats.
-
-    ``(log pi(y_w|x) - log ref(y_w|x)) - (log pi(y_l|x) - log ref(y_l|x))``: the argument of equation 7 of
-    DPO (arXiv 2305.18290) and equations 6 and 7 of CLO, without beta.
-    """
-    return log_ratio(policy_chosen, reference_chosen) - log_ratio(policy_rejected, reference_rejected)
-
-
 def dpo(margin: Tensor, beta: float, label_smoothing: float = 0.0) -> Tensor:
     """Sigmoid loss of a margin in nats, ``[B] -> [B]`` (DPO, equation 7).
 

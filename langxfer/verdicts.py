@@ -1,4 +1,4 @@
-"""What a judge's answer says: a ranking in strict JSON, a label alone, or the probabilities of two labels.
+"""What a judge's answer says: a ranking in strict JSON, or the probabilities of two labels.
 
 Answers may hold words of the texts that were judged, so nothing is searched for in them: an answer is of the agreed
 form as a whole, or there is no verdict. Labels are compared exactly: ``m`` is not ``M``.
@@ -64,12 +64,6 @@ def read_ranking(answer: str, labels: tuple[str, str]) -> Verdict:
         return UNREADABLE
     first, second = (ranks[label] for label in labels)
     return Verdict(0.5 if first == second else float(first > second))
-
-
-def read_label(answer: str, labels: tuple[str, str]) -> Verdict:
-    """The verdict in an answer that is the better one's label and nothing else, white space aside."""
-    text = answer.strip()
-    return Verdict(float(labels.index(text))) if text in labels else UNREADABLE
 
 
 def weigh(log_probabilities: Mapping[str, float], labels: tuple[str, str]) -> Verdict:

@@ -20,7 +20,7 @@ from langxfer.engine.push import prepare
 from langxfer.engine.run import Written
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from tests.conftest import RECIPE, write_rows
-from tests.hub_stub import Hub, serving
+from tests.hub_of_models import Hub, serving
 
 TOKEN = "hf_averysecrettokenindeed"
 

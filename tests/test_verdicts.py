@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langxfer.components import Verdict
-from langxfer.verdicts import ranking_schema, read_label, read_ranking, weigh
+from langxfer.verdicts import ranking_schema, read_ranking, weigh
 
 LABELS = ("m", "M")
 
@@ -79,10 +79,10 @@ def test_text_around_a_ranking_is_no_ranking(text: str) -> None:
     assert read_ranking(ranking(2, 1) + text, LABELS) == expected
 
 
-def test_labels_are_compared_exactly() -> None:
-    assert [read_label(answer, LABELS).preference for answer in ("m", "M", " M\n")] == [0.0, 1.0, 1.0]
-    for answer in ("", "mM", "m.", "Model m", '"m"', "m or M", "ｍ"):
-        assert read_label(answer, LABELS) == Verdict(None, "unreadable")
+@pytest.mark.parametrize("label", ["mM", "m.", "Model m", " m", "ｍ", "M"])
+def test_labels_are_compared_exactly(label: str) -> None:
+    first, second = ({"model": name, "rank": rank} for rank, name in enumerate((label, "M"), 1))
+    assert read_ranking(json.dumps({"ordered_models": [first, second]}), LABELS) == Verdict(None, "unreadable")
 
 
 @given(st.floats(-40, 0), st.floats(-40, 0))

@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from langxfer import loading, plugins
+from langxfer import evaluating, plugins
 from langxfer.cli.execution import observed
 from langxfer.cli.options import JsonOption, PluginOption, RunsOption, out
 from langxfer.cli.summary import print_notes
@@ -66,26 +66,29 @@ def evaluate(
     Example:  langxfer evaluate runs/my-run-0123456789 recipes/clo.yaml --set language_fidelity.limit=20
     """
     catalog = plugins.load(plugin or ())
-    from langxfer.engine.measured import find_measured
-
-    measured = find_measured(model, before)
-    evaluating, recipe = loading.load_evaluating(what, measured.options, catalog, set_ or (), limit)
-    from langxfer.engine.evaluation_job import Request, evaluate_model
-
     with observed(catalog) as observe:
-        found = evaluate_model(Request(evaluating, measured, recipe, runs), observe)
+        found = evaluating.evaluate(
+            model,
+            what,
+            before=before,
+            limit=limit,
+            overrides=set_ or (),
+            catalog=catalog,
+            runs=runs,
+            observe=observe,
+        )
     from langxfer.engine.runtime import is_main_process
 
     if is_main_process():
-        _print_json(found) if json_ else _print(measured.name, found)
+        _print_json(found) if json_ else _print(found)
 
 
-def _print(name: str, found: Evaluated) -> None:
-    table = Table("score", "value", "unit", "n", title=escape(name), box=SIMPLE)
+def _print(found: Evaluated) -> None:
+    table = Table("score", "value", "unit", "n", title=escape(found.model), box=SIMPLE)
     table.columns[0].overflow = "fold"
     table.columns[1].justify = table.columns[3].justify = "right"
-    for own in found.scores.values():
-        for score in own:
+    for own in found.evaluations.values():
+        for score in own.scores:
             table.add_row(escape(score.name), format_score(score), score.unit, str(score.n))
     out.print(table)
     print_notes(found.outcomes, out)
@@ -95,7 +98,7 @@ def _print(name: str, found: Evaluated) -> None:
 
 
 def _print_json(found: Evaluated) -> None:
-    scores = [{"evaluator": name, **asdict(score)} for name, own in found.scores.items() for score in own]
+    scores = [{"evaluator": name, **asdict(score)} for name, own in found.evaluations.items() for score in own.scores]
     stages = [{"stage": o.stage.label, "key": o.stage.key, "made": o.made} for o in found.outcomes]
     notes = [note for o in found.outcomes for note in o.artifact.manifest["facts"].get("notes", ())]
     value = {"evaluation": str(found.path), "did_work": found.did_work, "scores": scores, "notes": notes}

@@ -44,6 +44,11 @@ class Prompt:
         text: of the user's turn; the model's template is put around it.
         system: text of a system turn before it; None for none.
         attempt: 0 for the first time that it is asked, then 1, 2, …: each attempt draws other samples.
+        chat: whether ``text`` is a user's turn. Otherwise it is plain text, which the model goes on with, and white
+            space at either end of the answer is kept.
+
+    Raises:
+        ValueError: plain text with a system turn.
     """
 
     id: str
@@ -51,6 +56,11 @@ class Prompt:
     language: str
     system: str | None = None
     attempt: int = 0
+    chat: bool = True
+
+    def __post_init__(self) -> None:
+        if self.system is not None and not self.chat:
+            raise ValueError(f"prompt {self.id}: plain text (chat=False) has no system turn")
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,10 @@ class Evaluator(Component):
 
     What it asks for must not depend on anything but its options, its files and the examples; it is asked more than
     once. Requests of all evaluators of a run are put together, and those that are equal are computed once.
+
+    It is asked for the first time before anything is computed, so that files which are missing or wrong are found then.
+    The examples are stand-ins: as many as are held out, in the right languages, with texts that mean nothing. What it
+    lacks it says as a ``RecipeError`` or ``DataError`` with the option, the file, and what to do.
     """
 
     kind: ClassVar[str] = "evaluator"

@@ -32,23 +32,10 @@ class Boundary:
         bos, eos = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
         return next((token for token in (bos, eos) if token is not None), min(self._encoder.stop_ids))
 
-    @cached_property
-    def _added(self) -> Ids:
-        """What the tokenizer puts before a plain text by itself: BOS, or nothing."""
-        plain, full = (self._tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
-        place = next((i for i in range(len(full)) if full[i : i + len(plain)] == plain), 0)
-        return tuple(full[:place])
-
     def plain(self, texts: Sequence[str]) -> list[Ids]:
         """Ids of plain texts without BOS; one that is written at the beginning of a text is taken away."""
         found = [tuple(ids) for ids in self._encoder.ids(texts)]
         return [ids[1:] if ids[:1] == (self.start,) else ids for ids in found]
-
-    def _begun(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of plain texts as the tokenizer begins them, with one BOS at the most."""
-        found = [tuple(ids) for ids in self._encoder.ids(texts)]
-        bos = self._tokenizer.bos_token_id
-        return [ids if bos is not None and ids[:1] == (bos,) else (*self._added, *ids) for ids in found]
 
     def encode(self, questions: Sequence[Question]) -> Iterator[Encoded]:
         """Contexts and options of questions in order.
@@ -78,7 +65,7 @@ class Boundary:
         """Ids of the questions' texts, one question after the other."""
         turns = [text for question, own in zip(questions, texts, strict=True) if question.chat for text in own]
         plain = [text for question, own in zip(questions, texts, strict=True) if not question.chat for text in own]
-        in_turns, in_text = iter(self._encoder.ids(turns)), iter(self._begun(plain))
+        in_turns, in_text = iter(self._encoder.ids(turns)), iter(self._encoder.plain_ids(plain))
         return [
             tuple(next(in_turns if question.chat else in_text))
             for question, own in zip(questions, texts, strict=True)

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
-from langxfer.engine import models, plan, sources, tracking
+from langxfer.engine import models, plan, preflight, sources, tracking
 from langxfer.engine.selection import advice, chosen
 from langxfer.engine.store import Store
 from langxfer.engine.template import load_template
@@ -129,14 +129,14 @@ def _selectors(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _evaluators(recipe: Recipe) -> Iterator[Finding]:
+    examples = preflight.stand_ins(recipe.data)
     for evaluator in recipe.evaluators:
-        evaluator.what()
-        needs_examples = bool(evaluator.scored_views()) and not recipe.data.validation
-        if needs_examples:
-            text = f"{evaluator.name} scores validation examples, and there are none: set data.validation"
-            yield Finding("problem", "evaluators", text)
-        else:
+        problem = preflight.problem_of(evaluator, examples)
+        if problem is None:
             yield Finding("ok", "evaluators", evaluator.name)
+        else:
+            verdict = "unknown" if isinstance(problem, ArtifactError) else "problem"
+            yield Finding(verdict, "evaluators", str(problem))
 
 
 def _reference(recipe: Recipe, runs: Path) -> Iterator[Finding]:

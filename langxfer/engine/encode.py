@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,13 +95,34 @@ class Encoder:
         """Ids of prompts as the model is asked them."""
         return self.ids([self.template.prompt(prompt) for prompt in prompts])
 
+    @cached_property
+    def _begin(self) -> list[int]:
+        """What the tokenizer puts before a plain text by itself: BOS, or nothing."""
+        plain, full = (self.tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+        return full[: next((i for i in range(len(full)) if full[i : i + len(plain)] == plain), 0)]
+
+    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of plain texts as the tokenizer begins them, with one BOS at the most."""
+        bos = self.tokenizer.bos_token_id
+        return [ids if bos is not None and ids[:1] == [bos] else [*self._begin, *ids] for ids in self.ids(texts)]
+
+    def asked_ids(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Ids of evaluators' prompts as the model reads them.
+
+        Raises:
+            RecipeError: as ``rendered``.
+        """
+        turns = iter(self.ids([self.rendered(prompt) for prompt in prompts if prompt.chat]))
+        plain = iter(self.plain_ids([prompt.text for prompt in prompts if not prompt.chat]))
+        return [next(turns if prompt.chat else plain) for prompt in prompts]
+
     def rendered(self, prompt: Prompt) -> str:
-        """An evaluator's prompt as the model reads it.
+        """An evaluator's prompt with the template around it, unless it is plain text.
 
         Raises:
             RecipeError: it has a system turn, and the template takes none.
         """
-        return self.template.prompt(prompt.text, prompt.system)
+        return self.template.prompt(prompt.text, prompt.system) if prompt.chat else prompt.text
 
     def _control_token(self, text: str) -> str | None:
         """A control token that stands in the data as text: it would end a turn, or begin one."""

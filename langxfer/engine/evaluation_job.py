@@ -7,14 +7,14 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from langxfer.components import Evaluator, Score
+from langxfer.components import Evaluation, Score
 from langxfer.data import read_jsonl, write_jsonl
-from langxfer.engine import models, plan
+from langxfer.engine import models, plan, preflight
 from langxfer.engine.evaluate import Evaluations, Task, Validation, read
 from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
@@ -24,7 +24,6 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
-from langxfer.errors import RecipeError
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
 from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
@@ -52,14 +51,26 @@ class Evaluated:
     """A finished evaluation.
 
     Attributes:
+        model: its name.
         path: its folder.
-        scores: by evaluator; two of one name are told apart by a number.
+        evaluations: scores, rows and notes by evaluator; the second of a name is ``NAME-2``.
         outcomes: stages with their artifacts.
     """
 
+    model: str
     path: Path
-    scores: dict[str, list[Score]]
+    evaluations: dict[str, Evaluation]
     outcomes: list[Outcome]
+
+    @property
+    def scores(self) -> dict[str, Sequence[Score]]:
+        """By evaluator, as a run has them."""
+        return {name: own.scores for name, own in self.evaluations.items()}
+
+    @property
+    def rows(self) -> dict[str, Sequence[Mapping[str, Any]]]:
+        """By evaluator, an item each."""
+        return {name: own.rows for name, own in self.evaluations.items()}
 
     @property
     def did_work(self) -> bool:
@@ -76,8 +87,11 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
     """
     wanted, runtime = request.evaluating, Runtime(request.evaluating.compute)
     store = Store(request.runs / "artifacts")
+    examples = preflight.stand_ins(request.recipe.data) if request.recipe else []
+    preflight.check_files(wanted.evaluators, examples, runtime)
     made = plan.build(request.recipe) if request.recipe else None
     tasks = _tasks(request, made)
+    preflight.check_requests([(task.evaluator, task.stage) for task in tasks], store, examples, runtime)
     path = request.runs / f"evaluation-{_slug(request.measured.name)}-{digest([t.stage.key for t in tasks])[:10]}"
 
     def emit(event: Event) -> None:
@@ -102,8 +116,14 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
         with storage_errors(path):
             _write(path, request, found, runtime.hardware())
     runtime.barrier()
-    scores = {name: list(read(o.artifact.path).scores) for name, o in found.items()}
-    return Evaluated(path, scores, maker.outcomes)
+    evaluations = {name: _read(outcome) for name, outcome in found.items()}
+    return Evaluated(request.measured.name, path, evaluations, maker.outcomes)
+
+
+def _read(outcome: Outcome) -> Evaluation:
+    facts = outcome.artifact.manifest["facts"]
+    told = {"unfinished": facts.get("unfinished"), "notes": tuple(facts.get("notes", ()))}
+    return replace(read(outcome.artifact.path), **told)
 
 
 def _tasks(request: Request, made: Plan | None) -> list[Task]:
@@ -112,7 +132,6 @@ def _tasks(request: Request, made: Plan | None) -> list[Task]:
     if made is not None:
         seen = made.seen
     else:
-        _check(request.evaluating.evaluators)
         seen = {"validation": None, "tokenizer": identity.tokenizer, "template": plan.template_of(model)}
     start = plan.start_of(model, identity)
     if request.measured.trained:
@@ -121,16 +140,6 @@ def _tasks(request: Request, made: Plan | None) -> list[Task]:
         Task(evaluator, plan.evaluation(f"evaluate: {evaluator.name}", evaluator, start, seen))
         for evaluator in request.evaluating.evaluators
     ]
-
-
-def _check(evaluators: Sequence[Evaluator]) -> None:
-    """Without validation examples, some have nothing to measure."""
-    needy = [evaluator.name for evaluator in evaluators if evaluator.scored_views()]
-    if needy:
-        raise RecipeError(
-            f"{', '.join(needy)}: needs validation examples, and names of evaluators bring none. "
-            "Give a recipe in place of the names, such as the filled.yaml of a run folder."
-        )
 
 
 def _data_plan(whole: Plan, maker: Maker) -> Plan:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langxfer.data import Turn
-from langxfer.engine.records import Record
+from langxfer.records import Record
 
 if TYPE_CHECKING:
     from langxfer.recipe import Data, Fields

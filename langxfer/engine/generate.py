@@ -59,7 +59,7 @@ def generate(
     """
     from langxfer.engine.weights import quiet
 
-    ids = encoder.ids([encoder.rendered(prompt) for prompt in prompts])
+    ids = encoder.asked_ids(prompts)
     device, pad = next(model.parameters()).device, min(encoder.stop_ids)
     reads = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
     # The last token of an answer is not read.
@@ -108,9 +108,8 @@ def _greedy(encoder: Encoder, max_new_tokens: int) -> GenerationConfig:
 def _answer(encoder: Encoder, prompt: Prompt, tokens: list[int]) -> Generation:
     end = next((place for place, token in enumerate(tokens) if token in encoder.stop_ids), None)
     own = tokens if end is None else tokens[:end]
-    return Generation(
-        prompt, encoder.tokenizer.decode(own, skip_special_tokens=True).strip(), len(own), end is not None
-    )
+    text = encoder.tokenizer.decode(own, skip_special_tokens=True)
+    return Generation(prompt, text.strip() if prompt.chat else text, len(own), end is not None)
 
 
 def noise_name(prompt: Prompt) -> str:

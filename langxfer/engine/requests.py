@@ -45,7 +45,8 @@ def prompt_text(encoder: Encoder, prompt: Prompt, sampling: Sampling) -> str:
     drawn: tuple[object, ...] = ()
     if sampling.temperature > 0:
         drawn = (sampling.temperature, sampling.top_p, sampling.seed, noise_name(prompt))
-    return canonical(["prompt", encoder.rendered(prompt), sampling.max_new_tokens, *drawn])
+    kind = "prompt" if prompt.chat else "plain prompt"
+    return canonical([kind, encoder.rendered(prompt), sampling.max_new_tokens, *drawn])
 
 
 def question_text(question: Question) -> str:
@@ -67,7 +68,7 @@ def of_prompts(encoder: Encoder, prompts: Iterable[Prompt], sampling: Sampling, 
         items.setdefault(prompt_text(encoder, prompt, sampling), prompt)
 
     def ordered(texts: Sequence[str]) -> list[str]:
-        ids = encoder.ids([encoder.rendered(items[text]) for text in texts])
+        ids = encoder.asked_ids([items[text] for text in texts])
         lengths = {text: len(own) for text, own in zip(texts, ids, strict=True)}
         return sorted(texts, key=lambda text: (-lengths[text], text))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from langxfer.components import Score
-from langxfer.engine import evaluate, folder, plan, stages
+from langxfer.engine import evaluate, folder, plan, preflight, stages
 from langxfer.engine.evaluate import Evaluations, Task, Validation
 from langxfer.engine.making import Facts, Maker, Outcome
 from langxfer.engine.plan import PhaseStages, Plan
@@ -72,6 +72,8 @@ def run(
 ) -> Run:
     """Do what a recipe says, reusing every artifact that is there already.
 
+    What evaluators lack is found before anything is computed.
+
     Args:
         recipe: relative paths in it are taken from the working directory.
         runs: where run folders and shared artifacts go.
@@ -88,9 +90,12 @@ def run(
     recipe = recipe.resolved(Path.cwd())
     require(recipe.tracking)
     runtime = Runtime(recipe.compute)
+    store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
+    preflight.check_files(recipe.evaluators, examples, runtime)
     made = plan.build(recipe)
+    stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
+    preflight.check_requests(stages_of, store, examples, runtime)
     layout = folder.RunFolder(Path(runs) / folder.name_of(recipe, made.key))
-    store = Store(Path(runs) / "artifacts")
     if runtime.main:
         layout.begin(recipe, made, store, written)
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import langxfer
 from langxfer import hub
 from langxfer.engine.formats import FORMATS, Rejected, SourceRow
-from langxfer.engine.records import SUFFIXES, Record, read_file, read_hub
 from langxfer.engine.store import file_digest
 from langxfer.errors import DataError, RecipeError
+from langxfer.records import SUFFIXES, Record, read_file, read_hub
 
 if TYPE_CHECKING:
     from langxfer.recipe import Data

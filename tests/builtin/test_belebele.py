@@ -213,7 +213,7 @@ def test_what_is_wrong_with_a_row_is_said(tmp_path: Path, change: dict[str, Any]
     ("content", "message"),
     [
         (b"{", r"deu_Latn\.jsonl:1 is not JSON"),
-        (b"\n[1]", r"deu_Latn\.jsonl:2 holds \[1\], expected an object"),
+        (b"\n3", r"deu_Latn\.jsonl:2 is 3, expected an object"),
         (b'{"a": 1}', "expected the hub's columns"),
         (b"\n\xff", r"deu_Latn\.jsonl:2 is not UTF-8"),
         (b'{"text": "a", "metadata": 3, "items": 4}', "is missing or wrong"),

@@ -104,7 +104,7 @@ def test_a_missing_tokenizer_is_an_error_before_anything_is_asked(
 
 
 def test_a_list_of_words_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read the list of English words"):
+    with pytest.raises(DataError, match=r"language_fidelity\.words .*none cannot be read \(No such file"):
         LanguageFidelity(words=str(tmp_path / "none")).what()
     (tmp_path / "capitals").write_text("USA\nabc\n", encoding="utf-8")
     with pytest.raises(DataError, match="no word in lower case"):

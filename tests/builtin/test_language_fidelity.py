@@ -203,6 +203,16 @@ def test_a_model_that_always_answers_in_english() -> None:
     assert all(scores[f"{tag}/coverage"].value == 100 for tag in tags)
 
 
+def test_prompts_that_ask_for_another_language_are_named() -> None:
+    texts = ("Translate into French: the sea.", "Who was the first to translate Homer?", "What is the sea?")
+    prompts = [Prompt(f"{n}/en", text, "en") for n, text in enumerate(texts)]
+    prompts.append(Prompt("3/de", "Translate into French: das Meer.", "de"))
+    answers = [Generation(prompt, SENTENCES["en"], 5, True) for prompt in prompts]
+    (note,) = LanguageFidelity().evaluate(Evidence((), answers, {})).notes
+    assert "2 English prompts ask for a translation" in note and "(0/en, 1/en)" in note
+    assert not LanguageFidelity().evaluate(Evidence((), answers[2:], {})).notes
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["", "Ja.", GERMAN, SENTENCES["en"], "xq zzq", "42"]), min_size=1, max_size=12))
 def test_the_shares_are_of_all_prompts_and_leave_nothing_out(texts: list[str]) -> None:

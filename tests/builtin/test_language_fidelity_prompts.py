@@ -94,7 +94,7 @@ def test_the_key_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ('{"id": "a", "de": "Warum?"}\n{"id": ', r":2 is not JSON"),
-        ("[]", r":1: expected \{.*found \[\]"),
+        ("[[]]", r"prompts\.jsonl: row 1 is \[\], expected an object"),
         ('{"de": "Warum?"}', r":1: expected"),
         ('{"id": "a"}', r":1: expected"),
         ('{"id": "a", "german": "Warum?"}', r':1: "german" is not a known language tag.*"de"'),
@@ -119,7 +119,9 @@ def test_a_wrong_file_is_an_error_with_its_line(tmp_path: Path, lines: str, mess
 
 
 def test_a_missing_or_misencoded_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot read the prompts file .*No such file"):
+    with pytest.raises(
+        DataError, match=r"language_fidelity\.prompts .*none\.jsonl cannot be read \(No such file.*Check the path"
+    ):
         LanguageFidelity(prompts=str(tmp_path / "none.jsonl")).prompts(())
     (tmp_path / "latin.jsonl").write_bytes('{"id": "a", "de": "für"}'.encode("latin-1"))
     with pytest.raises(DataError, match="is not UTF-8"):

@@ -90,7 +90,7 @@ def test_the_table_of_difficulties(tmp_path: Path) -> None:
     found = read_difficulties(path)
     assert found.by_place == {0: 0.5, 1: -2.0} and found.gamed == [(0.25, -1.5, 0.5, False)]
     for text, message in (
-        ("model,index\n", r":1 has no column preference, std_delta_len"),
+        ("model,index\nx,0\n", r":2: instruction_difficulty is None, expected a text\. Fields there: model, index"),
         (header + "x,a,0,1,1,False\n", r":2: preference is 'a', expected a number"),
         (header + "x,1,0,1,1,no\n", r":2: not_gamed_baseline is 'no'"),
     ):

@@ -77,14 +77,14 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     (tmp_path / "blank").write_text("\n \n", encoding="utf-8")
     (tmp_path / "latin").write_bytes("für".encode("latin-1"))
     for name, message in (
-        ("none", r"perplexity\.files: cannot read .*none \(No such file"),
+        ("none", r"perplexity\.files .*none cannot be read \(No such file"),
         ("blank", r"blank holds no text"),
-        ("latin", r"byte 1 is not UTF-8"),
+        ("latin", r"latin:1 is not UTF-8"),
     ):
         for passage in ("line", "file"):
             with pytest.raises(DataError, match=message):
                 Perplexity(files={"de": str(tmp_path / name)}, passage=passage).passages(())
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="cannot be read"):
         Perplexity(files={"de": str(tmp_path / "none")}).what()
     with pytest.raises(ValidationError, match="not a known language tag"):
         Perplexity(files={"german": "x"})

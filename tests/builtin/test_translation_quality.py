@@ -166,7 +166,7 @@ def test_the_key_follows_contents(files: dict[str, str], tmp_path: Path) -> None
     assert own.what() != before
     with pytest.raises(DataError, match=r"en has 4 lines and .*de has 1\. Expected the same number"):
         own.prompts(())
-    with pytest.raises(DataError, match=r"translation_quality\.files: cannot read .*none \(No such file"):
+    with pytest.raises(DataError, match=r"translation_quality\.files .*none cannot be read \(No such file"):
         own.model_copy(update={"files": {"en": files["en"], "de": str(tmp_path / "none")}}).what()
     with pytest.raises(DataError, match=r"none\.tmx does not exist"):
         TranslationQuality(memory=str(tmp_path / "none.tmx"), directions=(("en", "de"),)).prompts(())

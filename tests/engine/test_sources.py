@@ -95,7 +95,7 @@ def test_hub_rows_keep_their_order_and_their_bars(tmp_path: Path, monkeypatch: p
     """A folder is read by the same call as a hub dataset."""
     import datasets
 
-    from langxfer.engine.records import read_hub
+    from langxfer.records import read_hub
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "set").mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -63,6 +65,15 @@ def test_every_yaml_block_is_valid(page: Path, tmp_path: Path) -> None:
             continue
         path.write_text(completed(block))
         load_recipe(str(path), catalog)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_on_a_page_imports_what_there_is(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "langxfer":
+                module = importlib.import_module(node.module or "")
+                assert not [name.name for name in node.names if not hasattr(module, name.name)], ast.unparse(node)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

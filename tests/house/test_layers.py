@@ -11,7 +11,7 @@ from tests.house.source import PACKAGE, ROOT, imports, python_files
 # What a plugin may use, and built-ins with it.
 PUBLIC = {
     *("components", "data", "errors", "languages", "losses", "logps", "hookspecs", "events", "translation"),
-    *("signatures", "statistics", "verdicts"),
+    *("records", "signatures", "statistics", "verdicts"),
 }
 READING = {"recipe", "components", "plugins", "errors", "recipe_text", "narrowing"}
 
@@ -30,6 +30,7 @@ LAYERS = {
     "hookspecs": set(),
     "plugins": {"components", "errors", "events", "hookspecs", "recipe"},
     "hub": {"errors"},
+    "records": {"errors", "hub"},
     "sqlite_file": {"errors"},
     "recipe_text": set(),
     "narrowing": READING,
@@ -49,6 +50,7 @@ LAYERS = {
         "report",
         "recipe_text",
         "hub",
+        "records",
         "sqlite_file",
         "sweeps",
     },
@@ -56,7 +58,8 @@ LAYERS = {
     "translation": {"components", "data", "languages", "errors", "hub", "sqlite_file"},
     "builtin": PUBLIC,
     "testing": PUBLIC | {"recipe", "plugins", "engine"},
-    "cli": {"loading", "sweep_loading", "plugins", "engine", "report", "components", "errors", "events"},
+    "evaluating": {"loading", "plugins", "recipe", "components", "errors", "engine"},
+    "cli": {"loading", "evaluating", "sweep_loading", "plugins", "engine", "report", "components", "errors", "events"},
     "__main__": {"cli"},
 }
 # Names for the type checker alone; nothing is imported when the program runs.
@@ -65,6 +68,7 @@ TYPES_ONLY = {
     "hookspecs": {"components", "events"},
     "report": {"engine", "recipe"},
     "cli": {"recipe"},
+    "evaluating": {"events"},
     "recipe_text": {"recipe"},
 }
 

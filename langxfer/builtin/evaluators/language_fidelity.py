@@ -30,6 +30,7 @@ from langxfer.builtin.evaluators.language_confusion import (
 from langxfer.builtin.evaluators.line_rules import LineRules
 from langxfer.builtin.evaluators.outcomes import FAULTS, JUDGED, Outcome, read_english
 from langxfer.builtin.evaluators.prompt_files import SHIPPED, prompts_of_examples, prompts_of_file, prompts_path
+from langxfer.builtin.filters.language_task import BUILT_IN, instruction
 from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -63,7 +64,8 @@ class LanguageFidelity(Evaluator):
     A file of prompts has one JSON object a line: ``id`` and, by BCP-47 tag, the prompt as a text or as
     ``{"instruction": …, "input": …}`` (joined by an empty line). Fields ``output`` are ignored. Without a file, the
     prompts of the validation examples are asked, in both languages; a source prompt with several targets once.
-    Prompts that ask for an answer in another language ("Translate into French: …") do not belong in it.
+    Prompts that ask for an answer in another language ("Translate into French: …") do not belong in it; English ones
+    that seem to are named in a note.
     """
 
     results_version: ClassVar[int] = 2
@@ -192,7 +194,8 @@ class LanguageFidelity(Evaluator):
         scores = self._own_scores if self.preset == "langxfer" else self._confusion_scores
         how = self._how()
         found = [score for tag, judged in by_language.items() for score in scores(tag, judged, how)]
-        return Evaluation(found, [self._row(*pair) for judged in by_language.values() for pair in judged])
+        rows = [self._row(*pair) for judged in by_language.values() for pair in judged]
+        return Evaluation(found, rows, notes=_translation_tasks(evidence.generations))
 
     def _own_scores(self, tag: str, judged: Judged, how: Mapping[str, object]) -> Iterator[Score]:
         n, text = len(judged), _signature(judged, how)
@@ -287,6 +290,23 @@ class LanguageFidelity(Evaluator):
         if self.preset == "lcb":
             check_tokenizers(wanted)
         return [p for tag in wanted for p in islice((p for p in prompts if p.language == tag), self.limit)]
+
+
+def _translation_tasks(answers: Sequence[Generation]) -> list[str]:
+    """Which prompts ask for an answer in another language than their own, as far as English ones say so."""
+    pattern = BUILT_IN["translation task"]
+    found = [
+        answer.prompt.id
+        for answer in answers
+        if answer.prompt.language == "en" and pattern.search(instruction(answer.prompt.text))
+    ]
+    if not found:
+        return []
+    some = ", ".join([*found[:3], *(["…"] if len(found) > 3 else [])])
+    return [
+        f"language_fidelity: {len(found)} English prompts ask for a translation or for another language ({some}). A "
+        "right answer to them or to their translations counts as wrong. Leave them out (filter language_task)."
+    ]
 
 
 def _signature(judged: Judged, how: Mapping[str, object]) -> str:

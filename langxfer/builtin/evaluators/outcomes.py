@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from langxfer.errors import DataError
+from langxfer.records import read_text
 
 Verdict = Literal["full", "mixed", "wrong", "unknown", "too_short", "empty"]
 # Of the others nothing can be said, so they are not covered.
 JUDGED: tuple[Verdict, ...] = ("full", "mixed", "wrong")
 FAULTS: tuple[Verdict, ...] = ("mixed", "wrong", "unknown", "too_short", "empty")
+
+OPTION = "language_fidelity.words"
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,8 @@ def read_english(path: str) -> frozenset[str]:
     Raises:
         DataError: the list cannot be read, or holds no such word.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"words: cannot read the list of English words {path} ({error.strerror}).") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"words: {path}: byte {error.start} is not UTF-8. Store the list as UTF-8.") from None
+    lines = read_text(Path(path), OPTION).splitlines()
     words = frozenset(word for line in lines if (word := line.strip()).islower() and len(word) > 3)
     if not words:
-        raise DataError(f"words: {path} has no word in lower case of over three letters. Expected one word a line.")
+        raise DataError(f"{OPTION} {path} has no word in lower case of over three letters. Expected one word a line.")
     return words

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from langxfer.builtin.evaluators.text_files import read_lines
+from langxfer.builtin.evaluators.files import lines
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES
 from langxfer.translation import read_units
@@ -30,7 +30,7 @@ def aligned_items(files: Mapping[str, str], source: str, target: str, limit: int
     Raises:
         DataError: a file cannot be read, the two differ in lines, or no line has both texts.
     """
-    texts = [read_lines(files[tag], FILES) for tag in (source, target)]
+    texts = [lines(files[tag], FILES) for tag in (source, target)]
     if len(texts[0]) != len(texts[1]):
         raise DataError(
             f"{FILES}: {files[source]} has {len(texts[0])} lines and {files[target]} has {len(texts[1])}. Expected the "

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from langxfer.builtin.evaluators import digest, ratio, signature
-from langxfer.builtin.evaluators.text_files import digests, read_lines, read_text
+from langxfer.builtin.evaluators.files import digest_of, lines
 from langxfer.components import Evaluation, Evaluator, Evidence, Passage, PassageScore, Score
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
 from langxfer.languages import check_language
+from langxfer.records import read_text
 
 OPTION = "perplexity.files"
 
@@ -50,7 +51,7 @@ class Perplexity(Evaluator):
         Raises:
             DataError: a file cannot be read.
         """
-        return {"files": dict(zip(self.files, digests(self.files.values(), OPTION), strict=True))}
+        return {"files": {tag: digest_of(Path(path), OPTION) for tag, path in self.files.items()}}
 
     def resolve(self, folder: Path) -> Perplexity:
         return self.model_copy(
@@ -77,9 +78,9 @@ class Perplexity(Evaluator):
         path = self.files[tag]
         texts: Mapping[str, str]
         if self.passage == "line":
-            texts = {str(number): line for number, line in enumerate(read_lines(path, OPTION), 1) if line.strip()}
+            texts = {str(number): line for number, line in enumerate(lines(path, OPTION), 1) if line.strip()}
         else:
-            texts = {"file": text} if (text := read_text(path, OPTION)).strip() else {}
+            texts = {"file": text} if (text := read_text(Path(path), OPTION)).strip() else {}
         if not texts:
             raise DataError(f"{OPTION}: {path} holds no text. Expected {tag} text, one passage a line.")
         return [Passage(f"{name}/{tag}", text, tag) for name, text in list(texts.items())[: self.limit]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import langxfer
+from langxfer.builtin.evaluators.files import Row, rows
 from langxfer.components import Prompt
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -15,6 +15,7 @@ from langxfer.languages import check_language
 
 # Prompt files that come with langxfer are named langxfer:FILE.
 SHIPPED = "langxfer:"
+OPTION = "language_fidelity.prompts"
 
 
 def prompts_path(file: str) -> Path:
@@ -30,7 +31,7 @@ def prompts_of_file(file: str) -> list[Prompt]:
     Raises:
         DataError: the file cannot be read, or an id occurs twice.
     """
-    prompts = list(_read_prompts(prompts_path(file), file))
+    prompts = [prompt for row in rows(prompts_path(file), OPTION) for prompt in _read_prompts(row)]
     for identifier, count in Counter(prompt.id for prompt in prompts).items():
         if count > 1:
             name, tag = identifier.rsplit("/", 1)
@@ -38,34 +39,20 @@ def prompts_of_file(file: str) -> list[Prompt]:
     return prompts
 
 
-def _read_prompts(path: Path, label: str) -> Iterator[Prompt]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{label}: cannot read the prompts file {path} ({error.strerror}).") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{label}: byte {error.start} is not UTF-8. Store the prompts as UTF-8.") from None
-    # Only line feeds end a line of JSONL: a text may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield from _parse(line, f"{label}:{number}")
-
-
-def _parse(line: str, where: str) -> Iterator[Prompt]:
-    try:
-        row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({error}). Expected one object a line.") from None
-    if not isinstance(row, dict) or not isinstance(row.get("id"), str | int) or len(row) < 2:
-        raise DataError(f'{where}: expected {{"id": …, "TAG": prompt, …}} with BCP-47 tags, found {line.strip()[:80]}')
-    for tag, prompt in row.items():
+def _read_prompts(row: Row) -> Iterator[Prompt]:
+    identifier = row.values.get("id")
+    if not isinstance(identifier, str | int) or len(row.values) < 2:
+        raise DataError(
+            f'{row.where}: expected {{"id": …, "TAG": prompt, …}} with BCP-47 tags, found {dict(row.values)!r:.80}'
+        )
+    for tag, prompt in row.values.items():
         if tag == "id":
             continue
         try:
             check_language(tag)
         except ValueError as error:
-            raise DataError(f"{where}: {error}") from None
-        yield Prompt(f"{row['id']}/{tag}", _prompt_text(prompt, f"{where}: {tag}"), tag)
+            raise DataError(f"{row.where}: {error}") from None
+        yield Prompt(f"{identifier}/{tag}", _prompt_text(prompt, f"{row.where}: {tag}"), tag)
 
 
 def _prompt_text(prompt: object, where: str) -> str:

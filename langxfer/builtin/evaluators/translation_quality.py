@@ -12,11 +12,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from langxfer.builtin.evaluators import digest, mean, percentage, signature
+from langxfer.builtin.evaluators.files import digest_of
 from langxfer.builtin.evaluators.identifiers import PY3LANGID, identifier_version, load
 from langxfer.builtin.evaluators.line_rules import LineRules
 from langxfer.builtin.evaluators.outcomes import Outcome
 from langxfer.builtin.evaluators.parallel_texts import FILES, MEMORY, Item, aligned_items, memory_items
-from langxfer.builtin.evaluators.text_files import digests
 from langxfer.builtin.evaluators.translation_scores import Tokenizer, bleu, chrf, corpus_score
 from langxfer.components import Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score
 from langxfer.data import ParallelExample
@@ -124,8 +124,8 @@ class TranslationQuality(Evaluator):
         """
         found: dict[str, Any] = {"sacrebleu": version("sacrebleu"), "identifier": identifier_version(PY3LANGID)}
         if self.files is not None:
-            return found | {"files": dict(zip(self.files, digests(self.files.values(), FILES), strict=True))}
-        return found | {"memory": digests([self.memory or ""], MEMORY)}
+            return found | {"files": {tag: digest_of(Path(path), FILES) for tag, path in self.files.items()}}
+        return found | {"memory": [digest_of(Path(self.memory or ""), MEMORY)]}
 
     def resolve(self, folder: Path) -> TranslationQuality:
         if self.files is None:

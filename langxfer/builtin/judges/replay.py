@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from langxfer.builtin.evaluators.alpaca_eval.files import digest, records
+from langxfer.builtin.evaluators.alpaca_eval.files import digest
+from langxfer.builtin.evaluators.files import rows
 from langxfer.components import Contest, Judge, OpenJudge, Verdict
 from langxfer.errors import DataError
 
@@ -55,7 +56,7 @@ class Replay(Judge):
         """
         found: dict[Key, float] = {}
         annotators: set[str] = set()
-        for record in records(Path(self.file), "judge.file"):
+        for record in rows(Path(self.file), "judge.file"):
             where, row = record.where, record.values
             annotator = row.get("annotator")
             if self.annotator is not None and annotator != self.annotator:

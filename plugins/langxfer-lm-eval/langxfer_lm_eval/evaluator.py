@@ -45,7 +45,7 @@ class LmEval(Evaluator):
     mean over items; None for other metrics.
 
     Not supported, and refused: metrics that ask whether a text is what greedy decoding gives, images, running
-    generated code, conversations of several turns, and generation without ``chat``.
+    generated code, and conversations of several turns.
     """
 
     name: Literal["lm_eval"] = "lm_eval"
@@ -89,18 +89,12 @@ class LmEval(Evaluator):
         return [Passage(f"lm_eval/{number}", text, self.language) for number, text in enumerate(texts)]
 
     def prompts(self, examples: Sequence[ParallelExample]) -> list[Prompt]:
-        """Each prompt as often as a task repeats it.
-
-        Raises:
-            DataError: the tasks generate, and ``chat`` is false.
-        """
+        """Each prompt as often as a task repeats it; without ``chat`` plain text to go on with."""
         asked: dict[str, int] = {}
         for request in self._requests("generate_until"):
             asked[request.args[0]] = max(asked.get(request.args[0], 0), request.repeats or 1)
-        if asked and not self.chat:
-            raise DataError("lm_eval: a task generates answers, which needs chat: true. Set it, or leave the task out.")
         return [
-            Prompt(f"lm_eval/{number}", text, self.language, attempt=attempt)
+            Prompt(f"lm_eval/{number}", text, self.language, attempt=attempt, chat=self.chat)
             for number, (text, repeats) in enumerate(asked.items())
             for attempt in range(repeats)
         ]

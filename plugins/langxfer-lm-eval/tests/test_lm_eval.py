@@ -136,6 +136,32 @@ def test_answers_are_cut_and_compared(folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_plain_prompts_are_gone_on_with_as_the_harness_does(model: Path, folder: Path, tmp_path: Path) -> None:
+    """The engine's answers to plain text, scored, against the harness with its own model: every answer, every score."""
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    import langxfer
+
+    theirs = HFLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=3)
+    manager = TaskManager(include_path=str(folder))
+    expected = simple_evaluate(theirs, tasks=["written"], task_manager=manager, bootstrap_iters=0)
+    evaluator = lm_eval(tasks=["written"], include_path=str(folder))
+    assert not any(prompt.chat for prompt in evaluator.prompts([]))
+    compute = langxfer.Compute(device="cpu", threads=1, prompts_per_batch=3)
+    found = langxfer.evaluate(model, evaluator, compute=compute, runs=tmp_path / "runs")
+    answers = (found.path / "lm_eval.generations.jsonl").read_text().splitlines()
+    theirs_by_prompt = {item["arguments"][0][0]: item["resps"][0][0] for item in expected["samples"]["written"]}
+    assert len(answers) == len(theirs_by_prompt) == 8
+    for row in map(json.loads, answers):
+        assert row["answer"].split("\n")[0] == theirs_by_prompt[row["prompt"]]
+    assert any(theirs_by_prompt.values())
+    (score,) = found.scores["lm_eval"]
+    assert score.value == pytest.approx(expected["results"]["written"]["exact_match,none"])
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_refusals(folder: Path, tmp_path: Path) -> None:
     def evaluator(*tasks: str, **options: Any) -> Any:
         return lm_eval(tasks=tasks, include_path=str(folder), **options)
@@ -144,8 +170,6 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
         evaluator("colors").questions([])
     with pytest.raises(DataError, match="greedy needs whether a text is the likeliest"):
         evaluator("greedy").identity()
-    with pytest.raises(DataError, match="needs chat: true"):
-        evaluator("written").prompts([])
     with pytest.raises(DataError, match="there is no folder"):
         lm_eval(tasks=("colours",), include_path=str(tmp_path / "none")).questions([])
 

@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from langxfer.builtin.evaluators import digest, percentage, signature
 from langxfer.builtin.evaluators.alpaca_eval import files
 from langxfer.builtin.evaluators.alpaca_eval.answers import (
+    BASELINE,
+    PROMPTS,
     Instruction,
     baseline_file,
     chosen,
@@ -22,6 +24,7 @@ from langxfer.builtin.evaluators.alpaca_eval.contests import Contests, Item
 from langxfer.builtin.evaluators.alpaca_eval.instructions import ANSWER_LANGUAGE
 from langxfer.builtin.evaluators.alpaca_eval.judge_prompts import VERSION, Wording
 from langxfer.builtin.evaluators.alpaca_eval.length_control import (
+    DIFFICULTIES,
     Difficulties,
     read_difficulties,
     require_scikit_learn,
@@ -34,6 +37,7 @@ from langxfer.builtin.evaluators.alpaca_eval.scores import (
     win_rates,
     with_length_control,
 )
+from langxfer.builtin.evaluators.files import fixed
 from langxfer.components import AnyJudge, Evaluation, Evaluator, Evidence, Generation, Prompt, Sampling, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -115,9 +119,7 @@ class AlpacaEval(Evaluator):
     @field_validator("revision")
     @classmethod
     def _fixed(cls, revision: str | None) -> str | None:
-        if revision is not None and not files.COMMIT.fullmatch(revision):
-            raise ValueError(f'"{revision}" can move. Give the full commit, 40 hexadecimal digits')
-        return revision
+        return fixed(revision)
 
     @model_validator(mode="after")
     def _consistent(self) -> AlpacaEval:
@@ -146,14 +148,12 @@ class AlpacaEval(Evaluator):
             LangxferError: a file is missing or wrong, the baseline lacks answers, or a package is missing.
         """
         if self.baseline is None or self.judge is None:
-            return {"prompts": files.digest(self._prompts_path, "prompts")}
+            return {"prompts": files.digest(self._prompts_path, PROMPTS)}
         self._baseline_answers(self._instructions)
-        table = self._difficulties and files.digest(
-            self._located(str(self.difficulties), "difficulties"), "difficulties"
-        )
+        table = self._difficulties and files.digest(self._located(str(self.difficulties), DIFFICULTIES), DIFFICULTIES)
         return {
-            "prompts": files.digest(self._prompts_path, "prompts"),
-            "baseline": files.digest(baseline_file(self._located(self.baseline, "baseline")), "baseline"),
+            "prompts": files.digest(self._prompts_path, PROMPTS),
+            "baseline": files.digest(baseline_file(self._located(self.baseline, BASELINE)), BASELINE),
             "difficulties": table,
             "judge": self.judge.what(),
             "judge_prompt_version": VERSION,
@@ -300,11 +300,11 @@ class AlpacaEval(Evaluator):
         return Prompt(instruction.id, f"{instruction.text}\n\n{text}", tag)
 
     def _located(self, source: str, option: str) -> Path:
-        return files.located(source, self.revision, f"alpaca_eval.{option}")
+        return files.located(source, self.revision, option)
 
     @property
     def _prompts_path(self) -> Path:
-        return self._located(self.prompts_file, "prompts")
+        return self._located(self.prompts_file, PROMPTS)
 
     @property
     def _instructions(self) -> list[Instruction]:
@@ -312,14 +312,14 @@ class AlpacaEval(Evaluator):
 
     def _baseline_answers(self, instructions: Sequence[Instruction]) -> dict[str, str]:
         assert self.baseline is not None, "only called with a baseline"
-        return match(instructions, read_baseline(self._located(self.baseline, "baseline")), self.baseline)
+        return match(instructions, read_baseline(self._located(self.baseline, BASELINE)), self.baseline)
 
     @property
     def _difficulties(self) -> Difficulties | None:
         """The table of difficulties, which must have all English prompts in it."""
         if self.difficulties is None:
             return None
-        table = read_difficulties(self._located(self.difficulties, "difficulties"))
+        table = read_difficulties(self._located(self.difficulties, DIFFICULTIES))
         english = [instruction for instruction in self._instructions if instruction.language == "en"]
         if not english:
             raise DataError("alpaca_eval.difficulties are of the English prompts, and none is asked. Remove them.")

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from langxfer.builtin.evaluators.alpaca_eval.files import Record, records
+from langxfer.builtin.evaluators.files import Row, rows
 from langxfer.errors import DataError
 from langxfer.languages import check_language
 
+PROMPTS, BASELINE = "alpaca_eval.prompts", "alpaca_eval.baseline"
 GENERATIONS = Path("generations") / "alpaca_eval.after.generations.jsonl"  # of a run
 EVALUATED = "alpaca_eval.generations.jsonl"  # of ``langxfer evaluate``
 
@@ -41,7 +42,7 @@ def read_instructions(path: Path) -> list[Instruction]:
     """
     found: dict[str, Instruction] = {}
     places: Counter[str] = Counter()
-    for number, record in enumerate(records(path, "prompts")):
+    for number, record in enumerate(rows(path, PROMPTS)):
         for name, tag, text in _prompts(record, number):
             identifier = f"{name}/{tag}"
             if identifier in found:
@@ -51,13 +52,13 @@ def read_instructions(path: Path) -> list[Instruction]:
     return list(found.values())
 
 
-def read_baseline(path: Path) -> list[Record]:
+def read_baseline(path: Path) -> list[Row]:
     """The baseline's answers: generations of this evaluator, the folder that holds them, or AlpacaEval's outputs.
 
     Raises:
         DataError: there is no such file, or it holds something else.
     """
-    return list(records(baseline_file(path), "baseline"))
+    return rows(baseline_file(path), BASELINE)
 
 
 def baseline_file(path: Path) -> Path:
@@ -67,7 +68,7 @@ def baseline_file(path: Path) -> Path:
     return path / EVALUATED if (path / EVALUATED).is_file() else path / GENERATIONS
 
 
-def match(instructions: Sequence[Instruction], baseline: Sequence[Record], origin: str) -> dict[str, str]:
+def match(instructions: Sequence[Instruction], baseline: Sequence[Row], origin: str) -> dict[str, str]:
     """The baseline's answer to each prompt, by the prompt's id.
 
     Generations are found by id and must have answered the same prompt, up to an instruction added at its end;
@@ -96,7 +97,7 @@ def match(instructions: Sequence[Instruction], baseline: Sequence[Record], origi
     if missing:
         some = ", ".join([*missing[:3], *(["…"] if len(missing) > 3 else [])])
         raise DataError(
-            f"baseline {origin} has no answer to {len(missing)} of {len(instructions)} prompts ({some}). Answer the "
+            f"{BASELINE} {origin} has no answer to {len(missing)} of {len(instructions)} prompts ({some}). Answer the "
             "same prompts with it first, or set languages and limit."
         )
     return found
@@ -113,10 +114,10 @@ def chosen(
     held: Mapping[str, None] = dict.fromkeys(instruction.language for instruction in instructions)
     if missing := [tag for tag in languages or () if tag not in held]:
         raise DataError(
-            f"prompts {origin}: no prompt in {', '.join(missing)}. Languages there: {', '.join(held) or 'none'}."
+            f"{PROMPTS} {origin}: no prompt in {', '.join(missing)}. Languages there: {', '.join(held) or 'none'}."
         )
     if not held:
-        raise DataError(f"prompts {origin}: there are no prompts.")
+        raise DataError(f"{PROMPTS} {origin}: there are no prompts.")
     return [
         instruction
         for tag in languages or tuple(held)
@@ -124,7 +125,7 @@ def chosen(
     ]
 
 
-def _prompts(record: Record, number: int) -> Iterator[tuple[str, str, str]]:
+def _prompts(record: Row, number: int) -> Iterator[tuple[str, str, str]]:
     """(id, language, text) of an object."""
     values = record.values
     identifier = values.get("id", number if "instruction" in values else None)
@@ -142,7 +143,7 @@ def _prompts(record: Record, number: int) -> Iterator[tuple[str, str, str]]:
             check_language(tag)
         except ValueError as error:
             raise DataError(f"{record.where}: {error}") from None
-        own = Record(record.where, prompt if isinstance(prompt, dict) else {"instruction": prompt})
+        own = Row(record.where, prompt if isinstance(prompt, dict) else {"instruction": prompt})
         text = _joined(own.text("instruction"), own.text("input", ""))
         if not text.strip():
             raise DataError(f"{record.where}: the prompt in {tag} is empty.")

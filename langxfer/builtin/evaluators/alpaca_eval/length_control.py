@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langxfer.builtin.evaluators.alpaca_eval.files import Record, table
+from langxfer.builtin.evaluators.files import Row, rows
 from langxfer.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SEED = 123
 RESAMPLES = 100
 CLIPPED = 1e-15
 LEAST_WEIGHT = 1e-12  # of an outcome that did not come: liblinear wants to see both
-COLUMNS = ("preference", "index", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")
+DIFFICULTIES = "alpaca_eval.difficulties"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def read_difficulties(path: Path) -> Difficulties:
     """
     by_place: dict[int, float] = {}
     gamed: list[tuple[float, float, float, bool]] = []
-    for row in table(path, "difficulties", COLUMNS):
+    for row in rows(path, DIFFICULTIES):
         difficulty = _number(row, "instruction_difficulty")
         by_place.setdefault(int(_number(row, "index")), difficulty)
         own = row.text("not_gamed_baseline")
@@ -226,7 +226,7 @@ def _logistic(values: ndarray) -> ndarray:
     return numpy.exp(-numpy.logaddexp(0, -values))
 
 
-def _number(row: Record, column: str) -> float:
+def _number(row: Row, column: str) -> float:
     text = row.text(column)
     try:
         value = float(text)

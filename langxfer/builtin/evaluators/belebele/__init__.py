@@ -13,7 +13,7 @@ from langxfer.builtin.evaluators import digest, percentage, signature
 from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, PINNED, Item, file_of, read_items
 from langxfer.builtin.evaluators.belebele.labels import CORRECTED, LETTERS, LM_EVAL, PAPER, Labels
 from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose, window
-from langxfer.builtin.evaluators.tables import absolute, files_digest, fixed, local
+from langxfer.builtin.evaluators.files import absolute, digest_of_all, fixed, local
 from langxfer.components import Evaluation, Evaluator, Evidence, OptionScores, Question, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -93,7 +93,7 @@ class Belebele(Evaluator):
             files = sorted(path.glob("*.jsonl"))
         else:
             files = [file_of(path, tag) for tag in self.languages]
-        return {"source": files_digest(files), "files": [file.name for file in files]}
+        return {"source": digest_of_all(files, OPTION), "files": [file.name for file in files]}
 
     def resolve(self, folder: Path) -> Belebele:
         return self.model_copy(update={"source": absolute(self.source, folder)})

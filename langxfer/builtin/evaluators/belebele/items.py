@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from langxfer.builtin.evaluators.tables import Record, local, read_files, read_hub
+from langxfer.builtin.evaluators.files import Row, hub_rows, local, rows
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES
 
@@ -41,10 +41,10 @@ def read_items(source: str, revision: str | None, tag: str) -> list[Item]:
     assert code is not None, "checked with the options"
     path = local(source, OPTION)
     if path is None:
-        records = read_hub(source, code, "test", revision, OPTION)
+        found = hub_rows(source, code, "test", revision, OPTION)
     else:
-        records = [record for record in read_files([file_of(path, tag)]) if _in_language(record, code)]
-    items = [item for record in records for item in _items(record)]
+        found = [row for row in rows(file_of(path, tag), OPTION) if _in_language(row, code)]
+    items = [item for row in found for item in _items(row)]
     if not items:
         raise DataError(f"{OPTION} {source}: no question in {tag} ({code}).")
     seen: set[str] = set()
@@ -71,52 +71,52 @@ def file_of(path: Path, tag: str) -> Path:
     return found[0]
 
 
-def _in_language(record: Record, code: str) -> bool:
+def _in_language(row: Row, code: str) -> bool:
     """A row that names its language must name this one; one that does not is taken."""
-    metadata = record.values.get("metadata")
+    metadata = row.values.get("metadata")
     extra = metadata.get("extra") if isinstance(metadata, dict) else None
-    named = record.values.get("dialect") or (extra.get("language") if isinstance(extra, dict) else None)
+    named = row.values.get("dialect") or (extra.get("language") if isinstance(extra, dict) else None)
     return named is None or named == code
 
 
-def _items(record: Record) -> Iterator[Item]:
-    if "flores_passage" in record.values:
-        yield _hub_item(record)
-    elif "items" in record.values:
-        yield from _regrouped(record)
+def _items(row: Row) -> Iterator[Item]:
+    if "flores_passage" in row.values:
+        yield _hub_item(row)
+    elif "items" in row.values:
+        yield from _regrouped(row)
     else:
         raise DataError(
-            f"{record.where}: expected the hub's columns (flores_passage, question, mc_answer1, …) or text and items, "
-            f"found {', '.join(map(str, record.values))}."
+            f"{row.where}: expected the hub's columns (flores_passage, question, mc_answer1, …) or text and items, "
+            f"found {', '.join(map(str, row.values))}."
         )
 
 
-def _hub_item(record: Record) -> Item:
-    number, right = (str(record.values.get(name)) for name in ("question_number", "correct_answer_num"))
+def _hub_item(row: Row) -> Item:
+    number, right = (str(row.values.get(name)) for name in ("question_number", "correct_answer_num"))
     if right not in ("1", "2", "3", "4") or not number.isdecimal():
         raise DataError(
-            f"{record.where}: correct_answer_num is {right} and question_number {number}; expected 1 to 4 and a number."
+            f"{row.where}: correct_answer_num is {right} and question_number {number}; expected 1 to 4 and a number."
         )
-    answers = tuple(record.text(f"mc_answer{i}") for i in range(1, 5))
-    passage, question = record.text("flores_passage"), record.text("question")
-    return Item(f"{record.text('link')}#{number}", passage, question, answers, int(right) - 1)
+    answers = tuple(row.words(f"mc_answer{i}") for i in range(1, 5))
+    passage, question = row.words("flores_passage"), row.words("question")
+    return Item(f"{row.words('link')}#{number}", passage, question, answers, int(right) - 1)
 
 
-def _regrouped(record: Record) -> Iterator[Item]:
+def _regrouped(row: Row) -> Iterator[Item]:
     """One passage with its questions; the link is that of its source, or its row where none is given."""
     try:
-        link = record.values["metadata"]["extra"]["url"]
-        for number, item in enumerate(record.values["items"], 1):
-            question = Record(f"{record.where}: question {number}", item).text("question")
-            answers = tuple(Record(record.where, answer).text("text") for answer in item["answers"])
+        link = row.values["metadata"]["extra"]["url"]
+        for number, item in enumerate(row.values["items"], 1):
+            question = Row(f"{row.where}: question {number}", item).words("question")
+            answers = tuple(Row(row.where, answer).words("text") for answer in item["answers"])
             right = [index for index, answer in enumerate(item["answers"]) if answer["correct"]]
             if len(answers) != 4 or len(right) != 1:
                 raise DataError(
-                    f"{record.where}: question {number} has {len(answers)} answers, {len(right)} of them right."
+                    f"{row.where}: question {number} has {len(answers)} answers, {len(right)} of them right."
                 )
-            yield Item(f"{link}#{number}", record.text("text"), question, answers, right[0])
+            yield Item(f"{link}#{number}", row.words("text"), question, answers, right[0])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{record.where}: {error} is missing or wrong. Expected text, metadata.extra.url, and items with question "
+            f"{row.where}: {error} is missing or wrong. Expected text, metadata.extra.url, and items with question "
             "and answers of text and correct."
         ) from None

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from langxfer.builtin.evaluators import digest, signature
 from langxfer.builtin.evaluators.choices import choose, window
+from langxfer.builtin.evaluators.files import absolute, digest_of_all, fixed, local
 from langxfer.builtin.evaluators.mmmlu import items, results
 from langxfer.builtin.evaluators.mmmlu.categories import MAPS, check_known, is_file, load_categories
 from langxfer.builtin.evaluators.mmmlu.extraction import extract, extract_strictly
@@ -19,7 +20,6 @@ from langxfer.builtin.evaluators.mmmlu.items import ENGLISH_HUB, HUB, PINNED, It
 from langxfer.builtin.evaluators.mmmlu.priming import FormatPriming, primed
 from langxfer.builtin.evaluators.mmmlu.prompts import INSTRUCTIONS, LETTERS, Instruction, to_complete, to_generate
 from langxfer.builtin.evaluators.mmmlu.results import Outcome
-from langxfer.builtin.evaluators.tables import absolute, files_digest, fixed, local
 from langxfer.components import (
     Evaluation,
     Evaluator,
@@ -133,7 +133,7 @@ class Mmmlu(Evaluator):
                 found[option] = revision
             else:
                 files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-                found[option] = files_digest([file for file in files if file.suffix in (".csv", ".jsonl")])
+                found[option] = digest_of_all([file for file in files if file.suffix in (".csv", ".jsonl")], option)
         text = "\n".join(f"{subject}:{group}" for subject, group in sorted(load_categories(self.categories).items()))
         return {**found, "categories": hashlib.sha256(text.encode()).hexdigest()}
 

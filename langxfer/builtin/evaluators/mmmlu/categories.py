@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from langxfer.errors import DataError
+from langxfer.records import read_text
 
 SHIPPED = Path(__file__).with_name("categories.yaml")
 MAPS = ("mmlu4", "mmlu17", "clo24")
@@ -56,10 +57,8 @@ def _read(path: Path) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"mmmlu.categories {path} cannot be read ({error.strerror}).") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        return YAML(typ="safe", pure=True).load(read_text(path, "mmmlu.categories"))
+    except YAMLError as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"mmmlu.categories {path} is not YAML: {reason}") from None
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from langxfer.builtin.evaluators.files import Row, hub_rows, rows
 from langxfer.builtin.evaluators.mmmlu.prompts import LETTERS
-from langxfer.builtin.evaluators.tables import Record, read_files, read_hub
 from langxfer.errors import DataError
 from langxfer.languages import LANGUAGES
 
@@ -40,7 +40,7 @@ def from_hub(name: str, revision: str | None, tag: str, option: str) -> list[Ite
     """
     subset = "all" if tag == "en" else LANGUAGES[tag].mmmlu
     assert subset is not None, "checked with the options"
-    return _numbered([(record, "") for record in read_hub(name, subset, "test", revision, option)])
+    return _numbered([(row, "") for row in hub_rows(name, subset, "test", revision, option)])
 
 
 def from_files(path: Path, tag: str, option: str) -> list[Item]:
@@ -49,13 +49,13 @@ def from_files(path: Path, tag: str, option: str) -> list[Item]:
     Raises:
         DataError: as ``from_hub``.
     """
-    records: list[tuple[Record, str]] = []
+    found: list[tuple[Row, str]] = []
     for file in files_of(path, tag, option):
         subject = file.stem.removesuffix("_test") if file.stem.endswith("_test") else ""
-        records += [(record, subject) for record in read_files([file])]
-    if not records:
+        found += [(row, subject) for row in rows(file, option)]
+    if not found:
         raise DataError(f"{option} {path}: no question in {tag}.")
-    return _numbered(records)
+    return _numbered(found)
 
 
 def files_of(path: Path, tag: str, option: str) -> list[Path]:
@@ -80,37 +80,35 @@ def files_of(path: Path, tag: str, option: str) -> list[Path]:
     return subjects
 
 
-def _numbered(records: list[tuple[Record, str]]) -> list[Item]:
-    rows: Counter[str] = Counter()
+def _numbered(found: list[tuple[Row, str]]) -> list[Item]:
+    counts: Counter[str] = Counter()
     items: list[Item] = []
-    for record, subject in records:
-        name = subject or record.text("Subject" if "Subject" in record.values else "subject")
-        items.append(Item(f"{name}/{rows[name]}", name, *_content(record)))
-        rows[name] += 1
+    for row, subject in found:
+        name = subject or row.words("Subject" if "Subject" in row.values else "subject")
+        items.append(Item(f"{name}/{counts[name]}", name, *_content(row)))
+        counts[name] += 1
     return items
 
 
-def _content(record: Record) -> tuple[str, tuple[str, ...], str]:
-    values = record.values
+def _content(row: Row) -> tuple[str, tuple[str, ...], str]:
+    values = row.values
     if "Question" in values:  # openai/MMMLU
-        question, options, gold = record.text("Question"), [values.get(letter, "") for letter in LETTERS], "Answer"
+        question, options, gold = row.words("Question"), [values.get(letter, "") for letter in LETTERS], "Answer"
     else:  # cais/mmlu, and its tables with one column a choice
         choices = values.get("choices")
         options = choices if isinstance(choices, list) else [values.get(f"choice{i}", "") for i in range(4)]
-        question, gold = record.text("question"), "answer"
+        question, gold = row.words("question"), "answer"
     # Readers of CSV take the word None for a missing cell; as an option it is a word.
     texts = tuple("None" if option is None else str(option) for option in options)
     if len(texts) != 4 or not all(text.strip() for text in texts):
-        raise DataError(
-            f"{record.where}: expected four options (A to D, choices or choice0 to choice3), found {texts}."
-        )
-    return question, texts, _letter(record, gold)
+        raise DataError(f"{row.where}: expected four options (A to D, choices or choice0 to choice3), found {texts}.")
+    return question, texts, _letter(row, gold)
 
 
-def _letter(record: Record, column: str) -> str:
-    value = str(record.values.get(column)).strip()
+def _letter(row: Row, column: str) -> str:
+    value = str(row.values.get(column)).strip()
     if value in LETTERS:
         return value
     if value in ("0", "1", "2", "3"):
         return LETTERS[int(value)]
-    raise DataError(f"{record.where}: {column} is {value}; expected A to D, or 0 to 3.")
+    raise DataError(f"{row.where}: {column} is {value}; expected A to D, or 0 to 3.")

@@ -6,10 +6,10 @@ becomes 7 and the answer ``NA`` becomes nothing. A broken line refuses the whole
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,9 @@ from typing import Any
 
 from langxfer.errors import DataError
 from langxfer.hub import first_line
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SUFFIXES = (".json", ".jsonl", *_DELIMITERS, ".parquet")
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,55 @@ class Record:
     value: Any
 
 
-def read_file(path: Path) -> list[Record]:
-    """All records of a .json, .jsonl, .csv, .tsv or .parquet file.
+def read_bytes(path: Path, option: str) -> bytes:
+    """The content of a file that an option of a recipe names.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{option} {path} cannot be read ({error.strerror or error}). Check the path, which is taken from the "
+            "recipe's folder if it is relative."
+        ) from None
+
+
+def read_text(path: Path, option: str) -> str:
+    """The same as text: UTF-8, with or without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8; with the line number.
+    """
+    try:
+        return read_bytes(path, option).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+
+
+def read_file(path: Path, option: str = "data.source") -> list[Record]:
+    """All records of a .json, .csv, .tsv or .parquet file; any other holds JSON, one record a line or in an array.
 
     Raises:
         DataError: the file cannot be read, is not UTF-8, or is broken; with the line number.
     """
-    try:
-        return _READERS[path.suffix.lower()](path)
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path)
+    text = read_text(path, option)
+    if suffix in _DELIMITERS:
+        return _table(text, path, _DELIMITERS[suffix])
+    if suffix == ".json" or text.lstrip()[:1] == "[":
+        return _array(text, path)
+    return _lines(text, path)
 
 
-def read_hub(name: str, subset: str | None, split: str, revision: str | None) -> list[Record]:
-    """All records of one split of a hub dataset.
+def read_hub(
+    name: str, subset: str | None, split: str, revision: str | None, option: str = "data.source"
+) -> list[Record]:
+    """All records of one split of a hub dataset; without network, of what was downloaded before.
 
     Raises:
         DataError: it cannot be loaded; the message has the library's own reason.
@@ -58,14 +93,32 @@ def read_hub(name: str, subset: str | None, split: str, revision: str | None) ->
     # A hub answers in the exceptions of several HTTP, file-system and Arrow libraries, which change by version.
     except Exception as error:
         raise DataError(
-            f"data.source {name}: neither a local file nor a hub dataset that can be loaded "
-            f"(subset {subset or 'default'}, split {split}, revision {revision}): {first_line(error)}"
+            f"{option} {name} (subset {subset or 'default'}, split {split}, revision {revision}) cannot be loaded: "
+            f"{first_line(error)}. Check the name and the network, or give a local file."
         ) from error
     return [Record(number, f"{name}: row {number}", row) for number, row in enumerate(dataset, 1)]
 
 
-def _json(path: Path) -> list[Record]:
-    content = _parse(_bytes(path), path, 1)
+def hub_file(repository: str, name: str, revision: str, option: str) -> Path:
+    """A file of a hub dataset's repository, downloaded, or taken from what was downloaded before.
+
+    Raises:
+        DataError: there is no such file, or no way to get it.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, name, repo_type="dataset", revision=revision))
+    # As above.
+    except Exception as error:
+        raise DataError(
+            f"{option}: {repository} at {revision[:8]} gives no file {name} ({first_line(error)}). Check the name and "
+            "the network, or give a local file."
+        ) from None
+
+
+def _array(text: str, path: Path) -> list[Record]:
+    content = _parse(text, path, 1)
     rows = content.get("data") if isinstance(content, dict) else content
     if not isinstance(rows, list):
         found = f"an object with {', '.join(content)}" if isinstance(content, dict) else type(content).__name__
@@ -73,25 +126,18 @@ def _json(path: Path) -> list[Record]:
     return [Record(number, f"{path.name}: row {number}", row) for number, row in enumerate(rows, 1)]
 
 
-def _jsonl(path: Path) -> list[Record]:
+def _lines(text: str, path: Path) -> list[Record]:
     # Only a line feed ends a record: text may hold U+2028 and other characters that splitlines() obeys.
-    lines = [(number, line) for number, line in enumerate(_bytes(path).split(b"\n"), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return [
         Record(row, f"{path.name}:{number}", _parse(line, path, number)) for row, (number, line) in enumerate(lines, 1)
     ]
 
 
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
-
-
-def _parse(content: bytes, path: Path, first: int) -> Any:
-    """JSON out of ``content``, whose first line is line ``first`` of the file."""
+def _parse(text: str, path: Path, first: int) -> Any:
+    """The JSON in ``text``, whose first line is line ``first`` of the file."""
     try:
-        return json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = first + content.count(b"\n", 0, error.start)
-        raise DataError(f"{path}:{line} is not UTF-8 ({error.reason}). Save the file as UTF-8.") from None
+        return json.loads(text)
     except json.JSONDecodeError as error:
         by_line = error.msg == "Extra data" and path.suffix.lower() == ".json"
         advice = " A file with one object a line must be named .jsonl." if by_line else ""
@@ -100,16 +146,12 @@ def _parse(content: bytes, path: Path, first: int) -> Any:
         raise DataError(f"{path}:{first} is not JSON that can be read ({error}).") from None
 
 
-def _table(delimiter: str) -> Callable[[Path], list[Record]]:
-    def read(path: Path) -> list[Record]:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=delimiter, strict=True)
-            try:
-                return _rows_of_table(lines, path)
-            except csv.Error as error:
-                raise DataError(f"{path}:{lines.line_num} is not a table that can be read ({error}).") from None
-
-    return read
+def _table(text: str, path: Path, delimiter: str) -> list[Record]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return _rows_of_table(lines, path)
+    except csv.Error as error:
+        raise DataError(f"{path}:{lines.line_num} is not a table that can be read ({error}).") from None
 
 
 def _rows_of_table(lines: Any, path: Path) -> list[Record]:
@@ -158,13 +200,3 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         for library in switched:
             library.enable_progress_bars()
-
-
-_READERS: dict[str, Callable[[Path], list[Record]]] = {
-    ".json": _json,
-    ".jsonl": _jsonl,
-    ".csv": _table(","),
-    ".tsv": _table("\t"),
-    ".parquet": _parquet,
-}
-SUFFIXES = tuple(_READERS)

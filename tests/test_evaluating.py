@@ -1,0 +1,131 @@
+"""Measuring from Python, and what is found before anything is computed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import langxfer
+from langxfer.builtin.evaluators.belebele import Belebele
+from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
+from langxfer.builtin.evaluators.perplexity import Perplexity
+from langxfer.engine import models, stages, weights
+from langxfer.errors import DataError, RecipeError
+from langxfer.report.finished import read_finished
+
+CPU = langxfer.Compute(device="cpu", threads=1)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with prompts and texts."""
+    monkeypatch.chdir(tmp_path)
+    prompts = [{"id": str(n), "en": f"Say {n} words.", "de": f"Sag {n} Worte."} for n in range(3)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
+    (tmp_path / "de.txt").write_text("Die See ist tief.\nDas Brot ist frisch.\n")
+    return tmp_path
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Models that are loaded, and translations and fetches that begin."""
+    found: list[Any] = []
+    for module, name in ((weights, "load_model"), (stages, "make_translate"), (models, "fetch")):
+        own = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, own=own, **k: (found.append(a), own(*a, **k))[1])
+    return found
+
+
+def test_components_and_names(home: Path, tiny: Path, loads: list[Any]) -> None:
+    fidelity = LanguageFidelity(prompts="prompts.jsonl", max_new_tokens=4)
+    both = [fidelity, Perplexity(files={"de": "de.txt"})]
+    events: list[Any] = []
+    found = langxfer.evaluate(tiny, both, limit=1, compute=CPU, observe=events.append)
+    assert isinstance(found, langxfer.Evaluated) and found.did_work and events
+    assert (found.model, found.path.parent) == (tiny.name, Path("runs"))
+    assert [row["id"] for row in found.rows["language_fidelity"]] == ["0/en", "0/de"]
+    (score,) = found.scores["perplexity"]
+    assert (score.name, score.n) == ("perplexity/bits_per_byte/de", 1)
+    assert found.evaluations["perplexity"].unfinished is None
+    read = read_finished(found.path).after
+    assert {name: own.scores for name, own in read.items()} == found.scores
+    assert [*read["language_fidelity"].rows] == [*found.rows["language_fidelity"]]
+    count = len(loads)
+    again = langxfer.evaluate(langxfer.Model(source=str(tiny)), both, limit=1, compute=CPU)
+    assert not again.did_work and again.evaluations == found.evaluations and len(loads) == count
+    named = ["perplexity.files={de: de.txt}", "perplexity.limit=1"]
+    assert langxfer.evaluate(tiny, "perplexity", overrides=named, compute=CPU).scores["perplexity"] == [score]
+    other = langxfer.evaluate(langxfer.Model(source=str(tiny), template="chatml"), fidelity, limit=1, compute=CPU)
+    assert other.did_work and other.path != found.path
+
+
+def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Path, home: Path) -> None:
+    catalog = langxfer.load_plugins([fake_plugin])
+    loaded = langxfer.load_recipe(str(recipe), catalog).recipe
+    found = langxfer.evaluate(tiny, loaded)
+    assert {score.n for score in found.scores["held_out"] if "bits" in score.name} == {4}
+    by_file = langxfer.evaluate(str(tiny), recipe, catalog=catalog)
+    assert not by_file.did_work and by_file.evaluations == found.evaluations
+    with pytest.raises(RecipeError, match=r'evaluator "held_out" has no option of this name'):
+        langxfer.evaluate(tiny, loaded, limit=2)
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "message"),
+    [
+        ([], {}, "there are no evaluators"),
+        (["belebel"], {}, 'Did you mean "belebele"'),
+        (Perplexity(files={"de": "de.txt"}), {"overrides": ["perplexity.limit=1"]}, "only for names and files"),
+        (Perplexity(files={"de": "de.txt"}), {"before": True}, "is no run folder"),
+        ("held_out", {}, "held_out: needs validation examples, and there are none"),
+    ],
+)
+def test_mistakes(home: Path, tiny: Path, what: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        langxfer.evaluate(tiny, what, compute=CPU, **options)
+    assert not (home / "runs").exists()
+
+
+BROKEN = {
+    "no file": (
+        Perplexity(files={"de": "none.txt"}),
+        r"^perplexity\.files .*/none\.txt cannot be read .*Check the path",
+    ),
+    "wrong row": (LanguageFidelity(prompts="de.txt"), r"^language_fidelity: .*de\.txt:1 is not JSON"),
+    "no language": (Belebele(source=".", languages=("sw",)), r"^belebele\.source .* expected one file swh_Latn\.jsonl"),
+    "blank": (Perplexity(files={"de": "blank.txt"}), r"^perplexity\.files: .*blank\.txt holds no text"),
+}
+
+
+def test_all_that_evaluators_lack_is_said_before_anything_is_computed(
+    home: Path, tiny: Path, recipe: Path, fake_plugin: Path, loads: list[Any]
+) -> None:
+    """Whether they cannot say what they are, or cannot be asked; by ``evaluate`` and by ``run``."""
+    (home / "blank.txt").write_text("\n \n")
+    fine = Perplexity(files={"de": "de.txt"})
+    whole = langxfer.load_recipe(str(recipe), langxfer.load_plugins([fake_plugin])).recipe
+    for names in (["no file"], ["blank"], ["blank", "wrong row"], list(BROKEN)):
+        evaluators = [fine, *(BROKEN[name][0] for name in names)]
+        broken = whole.model_copy(update={"evaluators": tuple(evaluators)})
+        calls = (lambda e=evaluators: langxfer.evaluate(tiny, e, compute=CPU), lambda r=broken: langxfer.run(r))
+        for call in calls:
+            with pytest.raises(DataError) as caught:
+                call()
+            lines = str(caught.value).splitlines()
+            assert len(lines) == len(names)
+            for line, name in zip(lines, names, strict=True):
+                assert re.search(BROKEN[name][1], line), line
+    assert not loads and not (home / "runs").exists()
+
+
+def test_languages_that_only_the_examples_will_have_are_checked_too(
+    home: Path, recipe: Path, fake_plugin: Path, loads: list[Any]
+) -> None:
+    whole = langxfer.load_recipe(str(recipe), langxfer.load_plugins([fake_plugin])).recipe
+    with pytest.raises(DataError, match=r"belebele\.source .* expected one file eng_Latn\.jsonl"):
+        langxfer.run(whole.model_copy(update={"evaluators": (Belebele(source=str(home)),)}))
+    assert not loads
