@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from langxfer.errors import ArtifactError
 
 WAIT = 60.0  # seconds to wait for another process's write
 ASKED_AT_A_TIME = 4096  # keys a query; SQLite sorts them, so that neighbours are read together
+READ_ON = 500  # rows at a time that are read in the order of their insertion
 PAGES_KIB = 65536  # of the file that SQLite keeps in memory
 MAPPED_BYTES = 1 << 28  # of the file that are read without a copy
+
+Row: TypeAlias = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class SqliteFile:
         self.path, self._words = path, words
         with self._sentences():
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._last_found = 0  # rowid: what comes behind it is probably asked for next
             self._connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
             try:
                 self._prepare(schema)
@@ -84,13 +88,46 @@ class SqliteFile:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def _rows(self, select: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
-        """The rows of the keys that are there; ``select`` ends before ``WHERE``."""
+    def _rows(self, select: str, keys: Iterable[bytes]) -> Iterator[Row]:
+        """The rows of the keys that are there, in any order.
+
+        What is asked for again mostly comes in the order in which it was inserted: rows are first read on from the
+        last one that was found, which costs a sixth of searching for them.
+
+        Args:
+            select: the query before its ``WHERE``; its first columns are ``rowid`` and ``key``.
+            keys: no two alike.
+        """
+        left = set(keys)
         with self._sentences():
-            for start in range(0, len(keys), self._at_a_time):
-                asked = keys[start : start + self._at_a_time]
+            read_on = self._read_on(select, left)
+            yield from read_on
+            last = 0
+            searched = list(left)
+            for start in range(0, len(searched), self._at_a_time):
+                asked = searched[start : start + self._at_a_time]
                 marks = ",".join("?" * len(asked))
-                yield from self._connection.execute(f"{select} WHERE key IN ({marks})", asked)
+                rows = self._connection.execute(f"{select} WHERE key IN ({marks})", asked).fetchall()
+                last = max([last, *(row[0] for row in rows)])
+                yield from rows
+            if last and not read_on:
+                self._last_found = last
+
+    def _read_on(self, select: str, left: set[bytes]) -> list[Row]:
+        """Rows behind the last one that was found, while half of them are wanted; ``left`` loses their keys."""
+        query = f"{select} WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        found: list[Row] = []
+        while left:
+            # All at once: an unfinished query would keep this connection from writing.
+            rows = self._connection.execute(query, (self._last_found, min(READ_ON, len(left)))).fetchall()
+            wanted = [row for row in rows if row[1] in left]
+            left.difference_update([row[1] for row in wanted])
+            found += wanted
+            if wanted:
+                self._last_found = wanted[-1][0]
+            if 2 * len(wanted) <= len(rows):
+                break
+        return found
 
     def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
         """Insert rows for good, all or none of them.

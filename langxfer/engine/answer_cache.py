@@ -47,8 +47,8 @@ class AnswerCache(SqliteFile):
     def find(self, requests: Iterable[str]) -> dict[str, Any]:
         """The requests that are in the cache, with what was answered."""
         by_key = {self._key(request): request for request in requests}
-        found = self._rows("SELECT key, value FROM answers", list(by_key))
-        return {by_key[key]: json.loads(value) for key, value in found}
+        found = self._rows("SELECT rowid, key, value FROM answers", by_key)
+        return {by_key[key]: json.loads(value) for _, key, value in found}
 
     def add(self, made: Mapping[str, Any]) -> dict[str, Any]:
         """Keep answers for good, all or none of them. One that is there already stays as it is.

@@ -20,7 +20,7 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS translations "
     "(key BLOB NOT NULL PRIMARY KEY, text NOT NULL, score REAL, retried INTEGER NOT NULL)"
 )
-SELECT = "SELECT key, text, score, retried FROM translations"
+SELECT = "SELECT rowid, key, text, score, retried FROM translations"
 WORDS = Words(
     kept="translations",
     done="what was translated",
@@ -69,7 +69,7 @@ class SegmentCache(SqliteFile):
         by_key = _keys(scope, segments)
         return {
             by_key[key]: (text if text.__class__ is str else _text(text), score, retried == 1)
-            for key, text, score, retried in self._rows(SELECT, list(by_key))
+            for _, key, text, score, retried in self._rows(SELECT, by_key)
         }
 
     def add(self, scope: bytes, made: Mapping[str, Kept]) -> dict[str, Kept]:

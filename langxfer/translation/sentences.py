@@ -134,4 +134,4 @@ def split_further(segment: str, language: str) -> list[str]:
 
 def has_letter(text: str) -> bool:
     """Whether there is anything to translate: digits, signs and emoji are the same in every language."""
-    return any(map(str.isalpha, text))
+    return text[:1].isalpha() or any(map(str.isalpha, text))

@@ -43,6 +43,8 @@ def missing(source: str, target: str, tag: str = "de") -> list[str]:
         ("at 7.55am", "saa 1.55 asubuhi", "sw"),
         ("at 19:30", "um halb acht", "de"),
         ("the 1980s", "80年代", "zh"),
+        ("the 1980s", "上世纪八十年代", "zh"),
+        ("the 1800s", "19 世纪", "zh"),
         ("85 mph", "136 km/h", "de"),
         ("two of the 12", "zwei von zwölf", "de"),
         ("the 19th century", "十九世纪", "zh"),
@@ -62,6 +64,8 @@ def test_notations_of_the_same_number(source: str, target: str, tag: str) -> Non
         ("24,000 people", "2.400 Menschen", "de", ["24,000"]),
         ("3.75 metres", "3,57 Meter", "de", ["3.75"]),
         ("3.75 metres", "3 Meter", "de", ["3.75"]),
+        ("5.5 million", "5 Millionen", "de", ["5.5"]),
+        ("the 1830s", "das Jahr 183", "de", ["1830"]),
         ("1.5 million", "160万", "zh", ["1.5"]),
         ("13 cats", "dreizehn Katzen", "de", ["13"]),  # a known false alarm: written out
         ("about 497 people", "ungefähr 500 Menschen", "de", ["497"]),  # another: rounded

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langxfer.components import Pair
 from langxfer.errors import ArtifactError
@@ -55,12 +57,42 @@ def test_survives_closing_and_depends_on_identity_and_direction(tmp_path):
             assert cache.find(scope(identity, pair), ["a"]) == found
 
 
-@pytest.mark.parametrize("count", [1, 4096, 4097, 10_000])
+@pytest.mark.parametrize("count", [1, 500, 501, 4096, 4097, 10_000])
 def test_finds_as_many_as_it_is_asked_for(tmp_path, count):
     segments = [f"segment {number}" for number in range(count)]
     with SegmentCache(tmp_path / "segments.sqlite") as cache:
         cache.add(SCOPE, kept(*segments[::2]))
         assert cache.find(SCOPE, segments) == kept(*segments[::2])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 60), max_size=40), max_size=12), st.integers(1, 9))
+def test_finds_the_same_in_any_order(tmp_path_factory, asked, at_a_time):
+    """Rows are read on from where the last ones were, past those of others and to the end of the file."""
+    theirs = scope({"name": "theirs"}, EN_DE)
+    path = tmp_path_factory.mktemp("cache") / "segments.sqlite"
+    with SegmentCache(path) as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("langxfer.sqlite_file.READ_ON", at_a_time)
+        patch.setattr("langxfer.sqlite_file.ASKED_AT_A_TIME", at_a_time)
+        for start in range(0, 50, 10):
+            cache.add(SCOPE, kept(*map(str, range(start, start + 10))))
+            cache.add(theirs, kept(*map(str, range(start, start + 5))))
+        for numbers in asked:
+            assert cache.find(SCOPE, map(str, numbers)) == kept(*(str(n) for n in numbers if n < 50))
+
+
+@pytest.mark.parametrize("before", [0, 3_000])
+def test_what_is_asked_for_in_its_own_order_is_searched_for_at_most_once(tmp_path, before):
+    segments = [f"segment {number}" for number in range(4_000)]
+    path, searches = tmp_path / "segments.sqlite", []
+    with SegmentCache(path) as cache:
+        cache.add(SCOPE, kept(*(f"before {number}" for number in range(before))))
+        cache.add(SCOPE, kept(*segments))
+    with SegmentCache(path) as cache:
+        cache._connection.set_trace_callback(lambda query: searches.append(query) if " IN (" in query else None)
+        for start in range(0, 4_000, 400):
+            assert len(cache.find(SCOPE, segments[start : start + 400])) == 400
+    assert len(searches) == (1 if before else 0)
 
 
 @pytest.mark.parametrize("segment", ["", " \n", "nul\0byte", "\ud83d lone surrogate", "🙂 ñ\u0301", "x" * 100_000])

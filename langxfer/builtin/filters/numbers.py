@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,15 +94,16 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
     if not wanted:
         return [], 0
     there = numbers_of(target)
-    runs = {run for number in there for run in number.runs}
+    counted = Counter(run for number in there for run in number.runs)
+    runs = counted.keys()
     digits = {number.digits for number in there} | runs | {str(roman(found[0])) for found in ROMAN.finditer(target)}
     significant = {number.significant for number in there}
     scaled = {number.significant for number in there if number.scaled}
     missing = []
     for number in wanted:
-        shown = number.digits in digits or runs.issuperset(_needed(number, source))
+        shown = number.digits in digits or Counter(_needed(number, source)) <= counted  # 5.5 needs two fives
         shown = shown or number.significant in (significant if number.scaled else scaled)
-        if not (shown or _decade(number, source, runs)):
+        if not (shown or (_is_decade(number, source) and _in_short(number) in runs)):
             missing.append(number)
     known = numbers_of(source)
     known_digits, known_runs = {own.digits for own in known}, {run for own in known for run in own.runs}
@@ -111,9 +113,9 @@ def missing_numbers(source: str, target: str, tag: str, largest_ignored: int) ->
         said = SPOKEN[tag](target)
         missing = [number for number in missing if not _is_said(number, source, said)]
     excused = written_out(target, tag) if missing else 0
-    # The years and fractions are never written out; of the others, each number word excuses one.
-    missing.sort(key=lambda number: not _sayable(number))
-    sayable = sum(map(_sayable, missing))
+    # Years and fractions are never written out, decades are (八十年代); each number word excuses one number.
+    missing.sort(key=lambda number: not _sayable(number, source))
+    sayable = sum(_sayable(number, source) for number in missing)
     return [number.text for number in missing[min(excused, sayable) :]], len(wanted)
 
 
@@ -147,10 +149,10 @@ def _counts(number: Number, source: str, largest_ignored: int) -> bool:
     return len(number.runs) > 1 or len(number.digits) > LONGEST_CHAIN or int(number.digits) > largest_ignored
 
 
-def _sayable(number: Number) -> bool:
+def _sayable(number: Number, source: str) -> bool:
     """Whether a number may be written out: a whole one that is no year."""
     year = len(number.text) == 4 and number.text.isdigit() and not number.text.endswith("00")
-    return not year and "." not in number.text
+    return (not year or _is_decade(number, source)) and "." not in number.text
 
 
 def _is_said(number: Number, source: str, said: Set[Fraction]) -> bool:
@@ -167,15 +169,22 @@ def _needed(number: Number, source: str) -> tuple[str, ...]:
     return number.runs[1:] if len(number.runs) == 2 and TIME.match(source, number.end) else number.runs
 
 
-def _decade(number: Number, source: str, runs: set[str]) -> bool:
-    """The 1980s are 80年代."""
-    return len(number.digits) == 4 and DECADE.match(source, number.end) is not None and number.digits[2:] in runs
+def _is_decade(number: Number, source: str) -> bool:
+    """Whether a number is a decade or a century: the 1980s, the 1800s."""
+    return len(number.digits) == 4 and DECADE.match(source, number.end) is not None
+
+
+def _in_short(decade: Number) -> str:
+    """The 1980s are 80年代, and the 1800s the 19th century."""
+    century, years = decade.digits[:2], decade.digits[2:]
+    return str(int(century) + 1) if years == "00" else years
 
 
 def _convertible(number: Number, source: str, added: bool) -> bool:
     """Whether a measure was converted: the target has a number of its own, and the source no other unit in brackets."""
     around = source[max(0, number.start - WINDOW) : number.end + 2 * WINDOW]
-    return added and "(" not in around and IMPERIAL.match(source, number.end) is not None
+    measure = IMPERIAL.match(source, number.end) is not None and not _is_decade(number, source)
+    return added and "(" not in around and measure
 
 
 def _value(chain: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,7 @@ class Preserved(TextFilter):
     Hours and quarters of a time of day, and imperial measures that became other numbers, are let pass.
     """
 
+    results_version: ClassVar[int] = 2
     name: Literal["preserved"] = "preserved"
     kinds: tuple[Kept, ...] = Field(
         ("numbers", "addresses", "code", "placeholders"),
