@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -68,6 +68,7 @@ def test_markdown_has_every_number_in_its_place(found):
     assert tea[1] == ["tea ↑", HOSTILE, "–"]
 
 
+@settings(deadline=None)
 @given(texts)
 def test_markdown_cells_are_read_back(text):
     lines = method_formats._md_table(["x", text], iter([[text, "y"]]))
@@ -102,6 +103,7 @@ def plain(text: str) -> str:
     return "".join(read)
 
 
+@settings(deadline=None)
 @given(texts | st.text("[]*\\{}$-+5.& %", min_size=1))
 def test_latex_prints_the_text(text):
     assert plain(method_formats._tex(text)) == text
