@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from langxfer.plugins import load as load_plugins
     from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
     from langxfer.report.compare_runs import compare_runs
+    from langxfer.report.html.writing import write_report
     from langxfer.report.methods import ComparedRuns
     from langxfer.sweep_loading import load_sweep
     from langxfer.sweeps import Point, Sweep
@@ -91,6 +92,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     "load_sweep": ("langxfer.sweep_loading", "load_sweep"),
     "plan": ("langxfer.engine.plan", "build"),
     "run": ("langxfer.engine.run", "run"),
+    "write_report": ("langxfer.report.html.writing", "write_report"),
     "sweep": ("langxfer.engine.sweep", "sweep"),
 }
 
@@ -154,6 +156,7 @@ __all__ = [
     "plan",
     "run",
     "sweep",
+    "write_report",
 ]
 
 

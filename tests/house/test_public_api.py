@@ -64,6 +64,7 @@ PUBLIC = [
     "plan",
     "run",
     "sweep",
+    "write_report",
 ]
 
 

@@ -48,9 +48,9 @@ def test_what_is_no_folder_of_a_run_is_an_error_that_says_so(finished_run, tmp_p
     assert langxfer(monkeypatch, "report", tmp_path) == 2
     assert "neither a run folder" in capsys.readouterr().err
     assert langxfer(monkeypatch, "report", finished_run.path, finished_run.path) == 2
-    assert "say with -o FILE.html" in capsys.readouterr().err
+    assert "say where their report goes (-o FILE.html)" in capsys.readouterr().err
     assert langxfer(monkeypatch, "report", finished_run.path, "-o", tmp_path / "no" / "page.html") == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "the report cannot be written" in capsys.readouterr().err
 
 
 def test_runs_beside_each_other_begin_with_what_they_differ_in(finished_run, hostile, tmp_path, monkeypatch):
