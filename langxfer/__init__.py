@@ -92,8 +92,8 @@ _HOMES: dict[str, tuple[str, str]] = {
     "load_sweep": ("langxfer.sweep_loading", "load_sweep"),
     "plan": ("langxfer.engine.plan", "build"),
     "run": ("langxfer.engine.run", "run"),
-    "write_report": ("langxfer.report.html.writing", "write_report"),
     "sweep": ("langxfer.engine.sweep", "sweep"),
+    "write_report": ("langxfer.report.html.writing", "write_report"),
 }
 
 __all__ = [
