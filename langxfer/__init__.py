@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from langxfer.plugins import load as load_plugins
     from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
     from langxfer.report.compare_runs import compare_runs
+    from langxfer.report.html.writing import write_report
     from langxfer.report.methods import ComparedRuns
     from langxfer.sweep_loading import load_sweep
     from langxfer.sweeps import Point, Sweep
@@ -97,6 +98,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     "plan": ("langxfer.engine.plan", "build"),
     "run": ("langxfer.engine.run", "run"),
     "sweep": ("langxfer.engine.sweep", "sweep"),
+    "write_report": ("langxfer.report.html.writing", "write_report"),
 }
 
 __all__ = [
@@ -162,6 +164,7 @@ __all__ = [
     "plan",
     "run",
     "sweep",
+    "write_report",
 ]
 
 

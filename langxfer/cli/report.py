@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from langxfer.cli.options import err
 from langxfer.errors import RecipeError
-from langxfer.report.sweep import RESULT
+from langxfer.report.html.writing import write_report
 
 FoldersArgument = Annotated[
     list[Path],
@@ -29,26 +29,8 @@ def report(folders: FoldersArgument, output: OutputOption = None) -> None:
 
     Example:  langxfer report runs/my-run-0123456789 -o my-run.html
     """
-    from langxfer.report.html import writing
-
-    if output is None and len(folders) > 1:
-        raise RecipeError("several runs have no folder in common: say with -o FILE.html where their report goes.")
-    path = output or folders[0] / writing.REPORT
     try:
-        _write(folders, path)
+        path = write_report(*folders, path=output)
     except OSError as error:
-        raise RecipeError(f"{path} cannot be written: {error.strerror}.") from None
+        raise RecipeError(f"{output or folders[0]}: the report cannot be written: {error.strerror}.") from None
     err.print(f"report:  {escape(str(path))}", highlight=False, soft_wrap=True)
-
-
-def _write(folders: list[Path], path: Path) -> None:
-    from langxfer.report.compare_runs import compare_runs
-    from langxfer.report.finished import read_finished
-    from langxfer.report.html import writing
-
-    if len(folders) > 1:
-        writing.write_methods_report(compare_runs(folders), path)
-    elif (folders[0] / RESULT).is_file():
-        writing.write_sweep_report(folders[0], path)
-    else:
-        writing.write_run_report(read_finished(folders[0]), path)

@@ -173,6 +173,7 @@ def _canvas(
     axes.set_facecolor("none")
     axes.grid(axis="both", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.locator_params(nbins=6)
     axes.tick_params(color=GRID, labelcolor=INK, labelsize=8)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)

@@ -67,6 +67,7 @@ PUBLIC = [
     "plan",
     "run",
     "sweep",
+    "write_report",
 ]
 
 

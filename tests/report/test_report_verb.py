@@ -48,9 +48,9 @@ def test_what_is_no_folder_of_a_run_is_an_error_that_says_so(finished_run, tmp_p
     assert langxfer(monkeypatch, "report", tmp_path) == 2
     assert "neither a run folder" in capsys.readouterr().err
     assert langxfer(monkeypatch, "report", finished_run.path, finished_run.path) == 2
-    assert "say with -o FILE.html" in capsys.readouterr().err
+    assert "say where their report goes (-o FILE.html)" in capsys.readouterr().err
     assert langxfer(monkeypatch, "report", finished_run.path, "-o", tmp_path / "no" / "page.html") == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "the report cannot be written" in capsys.readouterr().err
 
 
 def test_runs_beside_each_other_begin_with_what_they_differ_in(finished_run, hostile, tmp_path, monkeypatch):
@@ -109,3 +109,29 @@ def test_a_damaged_sweep_is_an_error_that_says_what_to_do(swept, monkeypatch, ca
     (swept / "sweep.json").write_text("{}")
     assert langxfer(monkeypatch, "report", swept) == 2
     assert "The same langxfer sweep writes it anew" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_evaluation_has_scores_and_answers_and_no_before(finished_run, tmp_path, monkeypatch):
+    own = read_finished(finished_run.path)
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(
+            {
+                "model": {"name": "a-model", "source": "org/a-model"},
+                "evaluators": {
+                    "language_fidelity": {"options": {"name": "language_fidelity"}, "seconds": 61, "peak_memory": 10**9}
+                },
+                **{name: own.manifest[name] for name in ("versions", "hardware")},
+            }
+        )
+    )
+    scores = json.loads((finished_run.path / "scores.json").read_text())["after"]["language_fidelity"]
+    rows = [json.dumps({"evaluator": "language_fidelity", **score}) for score in scores]
+    (tmp_path / "scores.jsonl").write_text("\n".join(rows) + "\n")
+    for kind in ("rows", "generations"):
+        source = finished_run.path / "generations" / f"language_fidelity.after.{kind}.jsonl"
+        shutil.copy(source, tmp_path / f"language_fidelity.{kind}.jsonl")
+    assert langxfer(monkeypatch, "report", tmp_path) == 0
+    text = told(tmp_path / "report.html")
+    assert "Report of an evaluation a-model" in text and "langxfer evaluate a-model language_fidelity" in text
+    assert "1 min 01 s" in text and own.answers("language_fidelity")[0]["prompt"] in text
+    assert "before" not in text[: text.index("Answers")] and "Training" not in text

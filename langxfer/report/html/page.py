@@ -9,7 +9,7 @@ from typing import Any
 
 from langxfer.report.comparison import Comparison
 from langxfer.report.figures import Figure
-from langxfer.report.finished import Finished
+from langxfer.report.finished import RECIPE, Finished
 from langxfer.report.html.answers import AnswerGroup, Text, answer_groups, cut, language_name
 from langxfer.report.html.curves import curves
 from langxfer.report.html.scores import Scores, notes_of, scores_of
@@ -88,7 +88,7 @@ def run_page(finished: Finished, comparisons: Sequence[Comparison] | None = None
         dropped=tuple(manifest["encoded"]["dropped"].items()) if is_run else (),
         stages=tuple(stage_lines(finished)),
         recipe=finished.text("recipe.yaml"),
-        filled=finished.text("filled.yaml"),
+        filled=finished.text("filled.yaml" if is_run else RECIPE),
         commands=tuple(_commands(finished)),
         plugins=tuple((row["file"], row["sha256"]) for row in manifest.get("plugins", ())),
         digests=tuple(_digests(manifest)),

@@ -11,14 +11,17 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langxfer.errors import DataError
+from langxfer.report.compare_runs import compare_runs
 from langxfer.report.comparison import Comparison
 from langxfer.report.figures import Figure
-from langxfer.report.finished import Finished
+from langxfer.report.finished import Finished, read_finished
 from langxfer.report.html.methods_page import methods_page
 from langxfer.report.html.page import run_page
 from langxfer.report.html.sweep_page import sweep_page
 from langxfer.report.methods import ComparedRuns
 from langxfer.report.recipe_differences import in_words
+from langxfer.report.sweep import RESULT
 from langxfer.report.tables import format_score
 
 if TYPE_CHECKING:
@@ -27,6 +30,33 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 FIGURES = "figures"
+
+
+def write_report(folder: Path | str, *others: Path | str, path: Path | str | None = None) -> Path:
+    """The report of a run, an evaluation or a sweep, or of several runs beside each other.
+
+    Args:
+        folder: of one of them.
+        others: more folders of runs and evaluations, to be compared with the first.
+        path: of the page; ``report.html`` in the folder by default. Its figures go into a folder beside it.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        DataError: a folder is none of these, or damaged; or there are several, and no path.
+    """
+    if others and path is None:
+        raise DataError("several runs have no folder in common: say where their report goes (-o FILE.html).")
+    first = Path(folder)
+    target = first / REPORT if path is None else Path(path)
+    if others:
+        write_methods_report(compare_runs([folder, *others]), target)
+    elif (first / RESULT).is_file():
+        write_sweep_report(first, target)
+    else:
+        write_run_report(read_finished(first), target)
+    return target
 
 
 def write_run_report(finished: Finished, path: Path, comparisons: Sequence[Comparison] | None = None) -> None:
