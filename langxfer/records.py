@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from langxfer.errors import DataError
+from langxfer.errors import ArtifactError, DataError
 from langxfer.hub import first_line
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -84,6 +84,7 @@ def read_hub(
 
     Raises:
         DataError: it cannot be loaded; the message has the library's own reason.
+        ArtifactError: the hub does not answer, and nothing was downloaded before: the name may be right.
     """
     from datasets import load_dataset
 
@@ -92,7 +93,7 @@ def read_hub(
             dataset = load_dataset(name, subset, split=split, revision=revision)
     # A hub answers in the exceptions of several HTTP, file-system and Arrow libraries, which change by version.
     except Exception as error:
-        raise DataError(
+        raise _kind_of(error)(
             f"{option} {name} (subset {subset or 'default'}, split {split}, revision {revision}) cannot be loaded: "
             f"{first_line(error)}. Check the name and the network, or give a local file."
         ) from error
@@ -104,6 +105,7 @@ def hub_file(repository: str, name: str, revision: str, option: str) -> Path:
 
     Raises:
         DataError: there is no such file, or no way to get it.
+        ArtifactError: as above.
     """
     from huggingface_hub import hf_hub_download
 
@@ -111,10 +113,17 @@ def hub_file(repository: str, name: str, revision: str, option: str) -> Path:
         return Path(hf_hub_download(repository, name, repo_type="dataset", revision=revision))
     # As above.
     except Exception as error:
-        raise DataError(
+        raise _kind_of(error)(
             f"{option}: {repository} at {revision[:8]} gives no file {name} ({first_line(error)}). Check the name and "
             "the network, or give a local file."
         ) from None
+
+
+def _kind_of(error: Exception) -> type[ArtifactError] | type[DataError]:
+    """Of an error of a hub's libraries: nobody answered, or the answer was no."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    return ArtifactError if isinstance(error, ConnectionError | LocalEntryNotFoundError) else DataError
 
 
 def _array(text: str, path: Path) -> list[Record]:

@@ -72,7 +72,7 @@ def _point(settings: Mapping[str, Any], own: Plan, store: Store, made: set[str])
     rows = outlook(own, store)
     new = [row.stage for row in rows if not row.hit and row.stage.key not in made]
     made |= {stage.key for stage in new}
-    estimate, keys = cost.estimate(own, store), {stage.key for stage in new}
+    estimate, keys = cost.estimate(own.recipe, store, own), {stage.key for stage in new}
     flops, rate = 0, None
     for phase, counted in zip(own.phases, estimate.phases, strict=False):
         rate = counted.flops / counted.least_seconds if counted.least_seconds else rate

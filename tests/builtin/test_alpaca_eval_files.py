@@ -14,7 +14,7 @@ from langxfer.builtin.evaluators.alpaca_eval import AlpacaEval
 from langxfer.builtin.evaluators.alpaca_eval.instructions import ANSWER_LANGUAGE
 from langxfer.builtin.judges.replay import Replay
 from langxfer.components import Evidence, Generation, Prompt, Sampling
-from langxfer.errors import DataError
+from langxfer.errors import ArtifactError, DataError
 from langxfer.testing import check_evaluator
 from tests.builtin.judging import evaluate, evaluator, likes, scripted, values, write
 
@@ -197,7 +197,7 @@ def test_files_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ):
         own.prompts(())
     own = own.model_copy(update={"revision": COMMIT})
-    with pytest.raises(DataError, match=r"tatsu-lab/alpaca_eval at 01234567 gives no file alpaca_eval\.json"):
+    with pytest.raises(ArtifactError, match=r"tatsu-lab/alpaca_eval at 01234567 gives no file alpaca_eval\.json"):
         own.prompts(())  # the tests are offline
     asked = []
 

@@ -19,7 +19,7 @@ from langxfer.builtin.evaluators.belebele import Belebele
 from langxfer.builtin.evaluators.belebele.items import PINNED
 from langxfer.components import Evaluation, Evidence, OptionScores, Question
 from langxfer.data import ParallelExample, Turn
-from langxfer.errors import DataError
+from langxfer.errors import ArtifactError, DataError
 from langxfer.testing import check_evaluator
 
 DATA = Path(__file__).parents[2].parent / "shared/data/belebele"
@@ -260,7 +260,7 @@ def test_the_hub_is_asked_for_a_fixed_commit(monkeypatch: pytest.MonkeyPatch) ->
     assert len(Belebele(languages=("sw",)).questions([])) == 3
     assert asked == [("facebook/belebele", "swh_Latn", "test", PINNED["facebook/belebele"])]
     assert Belebele(languages=("sw",)).identity() == {"revision": PINNED["facebook/belebele"]}
-    with pytest.raises(DataError, match=r"own/copy \(subset yor_Latn, .*\) cannot be loaded: no network\. Check"):
+    with pytest.raises(ArtifactError, match=r"own/copy \(subset yor_Latn, .*\) cannot be loaded: no network\. Check"):
         Belebele(source="own/copy", revision="a" * 40, languages=("yo",)).questions([])
 
 

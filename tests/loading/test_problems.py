@@ -62,7 +62,7 @@ GOLDEN = {
         VALID + "computer: {}\n",
         "r.yaml:15  computer is not an option of the recipe.\n"
         '  Did you mean "compute"?  Options: compute, data, evaluators, model, phases, quality, requires, title, '
-        "translator.",
+        "tracking, translator.",
     ),
     "missing key": (
         VALID.replace("  format: parallel\n", ""),
