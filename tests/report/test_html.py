@@ -152,4 +152,5 @@ def test_phases_and_metrics_of_any_objective_are_drawn():
     assert [[figure.title for figure in own] for own in found.values()] == 2 * [
         ["Loss", "Terms of the loss", "Margins"]
     ]
+    assert "beta × nats" in found[0][2].svg
     assert "my_term" in found[0][1].svg and "tokens" not in "".join(own.svg for own in found[0])

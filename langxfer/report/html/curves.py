@@ -17,12 +17,15 @@ KINDS = {
     "loss": "Loss",
     "margin": "Margins",
     "accuracy": "Preference accuracy",
-    "chosen": "Gain of chosen and rejected answers",
-    "rejected": "Gain of chosen and rejected answers",
+    "chosen": "Rewards",
+    "rejected": "Rewards",
+    "reward": "Rewards",
     "grad_norm": "Gradient norm",
     "learning_rate": "Learning rate",
 }
 TERMS = "Terms of the loss"
+# Of charts with several lines; rewards and their margins are beta times log-probabilities.
+UNITS = {"Margins": "beta × nats", "Rewards": "beta × nats", "Preference accuracy": "share of pairs"}
 ORDER = ("Loss", TERMS, "Margins", "Preference accuracy", *dict.fromkeys(list(KINDS.values())[3:]))
 
 
@@ -42,7 +45,7 @@ def _phase(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
         else:
             charts[title].append(Series(f"validation {plain}", steps, values, marked=True))
     return tuple(
-        line_chart(own, title=title, x="step", y=own[0].name if len(own) == 1 else "value")
+        line_chart(own, title=title, x="step", y=UNITS.get(title) or (own[0].name if len(own) == 1 else "value"))
         for title, own in charts.items()
         if own
     )
