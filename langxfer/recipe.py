@@ -6,7 +6,7 @@ Defaults live here and nowhere else. Unknown keys are errors. No torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -86,6 +86,9 @@ class Data(Section):
     fields: Fields = Field(default_factory=Fields, description="Field names, where they differ.")
     source_language: str = Field("en", description="BCP-47 tag of the data's language.")
     target_languages: tuple[str, ...] = Field(min_length=1, description="BCP-47 tags to adapt the model to.")
+    replies_per_prompt: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        1, description="Of format oasst: the best n replies to a prompt are rows, best ranks of all prompts first."
+    )
     limit: int | None = Field(None, ge=1, description="Take the first n source rows of the ranked training list.")
     validation: int = Field(0, ge=0, description="Source rows set aside before anything else, chosen by seed.")
     seed: int = Field(0, description="Chooses the validation rows.")

@@ -4,8 +4,8 @@
 - ``messages``: a list of {role, content}. The first user message and the assistant message right after it
   make the turn; a system message at the start goes before the prompt; later messages are not used.
 - ``oasst``: OpenAssistant, as trees (``prompt`` with nested ``replies``) or as flat messages with ``parent_id``.
-  One row per tree in the source language: the prompt and its best-ranked reply. Rows come in order of highest
-  rank (0 first, no rank last), ties by the reply's message id.
+  One row per tree in the source language, the prompt with its best-ranked reply, or one for each of its best
+  ``replies_per_prompt``. Rows come in order of highest rank (0 first, no rank last), ties by the reply's message id.
 - ``parallel``: an id and one {instruction, input, output} object per language tag.
 
 White space around a text is not part of it.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langxfer.data import Turn
 from langxfer.records import Record
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 class SourceRow:
     """One usable row: language tag -> turn; several languages for parallel data, else one.
 
-    ``missing`` says of target languages that parallel data should have here and has not, why.
+    ``missing`` says of target languages that parallel data should have here and has not, why. ``again`` is the id of
+    the row that has the same prompt with a better reply, None for the best one.
     """
 
     id: str
     turns: Mapping[str, Turn]
     missing: Mapping[str, str] = field(default_factory=dict)
+    again: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,11 @@ def _oasst(records: Sequence[Record], data: Data) -> Iterator[SourceRow | Reject
     for tree in _trees(records):
         try:
             prompt = _object(_object(tree.value).get("prompt"))
-            reply = _best_reply(prompt, data.source_language)
-            turn = _turn(_text(prompt, "text"), _text(reply, "text"), data.source_language)
-            ranked.append((_rank(reply), SourceRow(_id(tree, "message_tree_id"), {data.source_language: turn})))
+            first = _id(tree, "message_tree_id")
+            for place, reply in enumerate(_best_replies(prompt, data.source_language, data.replies_per_prompt), 1):
+                turn = _turn(_text(prompt, "text"), _text(reply, "text"), data.source_language)
+                name, again = (first, None) if place == 1 else (f"{first}:{place}", first)
+                ranked.append((_rank(reply), SourceRow(name, {data.source_language: turn}, again=again)))
         except _Unusable as unusable:
             yield Rejected(_label(tree, "message_tree_id"), str(unusable))
     yield from (row for _, row in sorted(ranked, key=lambda item: item[0]))
@@ -129,7 +133,7 @@ def _trees(records: Sequence[Record]) -> Iterator[Record]:
             yield Record(record.number, record.where, tree)
 
 
-def _best_reply(prompt: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
+def _best_replies(prompt: Mapping[str, Any], tag: str, most: int | Literal["all"]) -> list[Mapping[str, Any]]:
     language = _text(prompt, "lang")
     if not _is_language(language, tag):
         raise _Unusable(f'the tree is in "{language}", not in "{tag}"')
@@ -148,7 +152,7 @@ def _best_reply(prompt: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
     ]
     if not usable:
         raise _Unusable("no answer to the first turn")
-    return min(usable, key=_rank)
+    return sorted(usable, key=_rank)[: None if most == "all" else most]
 
 
 def _is_language(found: Any, tag: str) -> bool:

@@ -119,6 +119,7 @@ def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
             "validation": data.validation,
             "seed": data.seed if data.validation else None,
             "filters": [filter_.what() for filter_ in data.filters],
+            **({} if data.replies_per_prompt == 1 else {"replies_per_prompt": data.replies_per_prompt}),
         },
         "translator": {**recipe.translator.what(), "pipeline": pipeline.what()} if recipe.translator else None,
     }

@@ -101,6 +101,8 @@ def _check_options(data: Data, path: Path | None) -> None:
         for option in type(data.fields).model_fields
         if option not in USED_FIELDS[data.format] and _renamed(data, option)
     ]
+    if data.replies_per_prompt != 1 and data.format != "oasst":
+        problems.append(f"data.replies_per_prompt has no effect with format {data.format}. Remove it")
     if path is not None:
         problems += [
             f"data.{option} has no effect with a file ({data.source}). Remove it"
@@ -157,19 +159,21 @@ def split(rows: Sequence[SourceRow], data: Data) -> tuple[list[SourceRow], list[
     """Training and validation rows, both in ranked order.
 
     Validation rows are those with the smallest SHA-256 of ``seed:id`` out of ALL rows, chosen before anything
-    else, so that they are the same for every ``limit``; ``limit`` then takes a prefix of what is left.
+    else, so that they are the same for every ``limit``; ``limit`` then takes a prefix of what is left. Of a prompt
+    with several rows the best one can be chosen, and the others are then not trained on either.
 
     Raises:
         DataError: no training row would be left.
     """
-    if data.validation >= len(rows):
+    best = [row for row in rows if row.again is None]
+    if data.validation >= len(best):
         raise DataError(
-            f"data.validation is {data.validation}, but there are only {len(rows)} usable rows. "
+            f"data.validation is {data.validation}, but there are only {len(best)} usable rows. "
             "Leave at least one to train on."
         )
-    by_hash = sorted(rows, key=lambda row: hashlib.sha256(f"{data.seed}:{row.id}".encode()).digest())
+    by_hash = sorted(best, key=lambda row: hashlib.sha256(f"{data.seed}:{row.id}".encode()).digest())
     chosen = {row.id for row in by_hash[: data.validation]}
-    left = [row for row in rows if row.id not in chosen]
+    left = [row for row in rows if row.id not in chosen and row.again not in chosen]
     return left[: data.limit], [row for row in rows if row.id in chosen]
 
 

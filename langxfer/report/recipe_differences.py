@@ -18,7 +18,12 @@ ABSENT = "–"  # in place of a value that a recipe does not have
 # Sections that change no score: names, demands, reports on the data, where steps are shown, speed.
 APART = frozenset({"title", "requires", "quality", "tracking", "compute"})
 # Of the identity of data, what recipes say themselves; the rest stands for the bytes.
-OF_THE_RECIPE = frozenset({"format", "fields", "source_language", "target_languages", "validation", "seed", "filters"})
+OF_THE_RECIPE = frozenset(
+    {
+        *("format", "fields", "source_language", "target_languages", "validation", "seed", "filters"),
+        "replies_per_prompt",
+    }
+)
 SOURCES = ("model.source", "data.source")
 
 

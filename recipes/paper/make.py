@@ -24,6 +24,7 @@ model:
 data:
   source: OpenAssistant/oasst1 # "OpenAssistant"; ours: the first release
   format: oasst # first turns in order of rank; ours: ties by message id
+  replies_per_prompt: all # ours: one a prompt would be fewer than 6,400
   source_language: en
   target_languages: [{language}]
   limit: 6400

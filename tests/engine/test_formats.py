@@ -127,6 +127,23 @@ def test_oasst_takes_the_best_reply_and_orders_by_rank(tmp_path: Path) -> None:
     ]
 
 
+def test_oasst_gives_several_replies_of_a_prompt_where_asked(tmp_path: Path) -> None:
+    trees = [
+        tree("one", reply("c", 2), reply("a", 0), reply("b", 1)),
+        tree("two", reply("e", None), reply("d", 0)),
+        tree("three", reply("f", 1)),
+    ]
+    path = jsonl(tmp_path / "a.jsonl", *trees)
+    rows = {most: read(data_of(path, "oasst", replies_per_prompt=most))[0] for most in (1, 2, "all")}
+    found = [(row.id, row.turns["en"].response[-1], row.again) for row in rows["all"]]
+    assert found == [
+        *(("one", "a", None), ("two", "d", None), ("one:2", "b", "one"), ("three", "f", None)),
+        *(("one:3", "c", "one"), ("two:2", "e", "two")),
+    ]
+    assert [row.id for row in rows[1]] == ["one", "two", "three"]
+    assert [row.id for row in rows[2]] == ["one", "two", "one:2", "three", "two:2"]
+
+
 def test_oasst_regions_belong_to_their_language(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", tree("t", reply("a", 0, lang="pt-BR"), lang="pt-BR"))
     rows, _ = read(data_of(path, "oasst", source_language="pt"))

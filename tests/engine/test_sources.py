@@ -115,6 +115,7 @@ def test_hub_rows_keep_their_order_and_their_bars(tmp_path: Path, monkeypatch: p
         ({"split": "test"}, "data.split"),
         ({"revision": "main"}, "data.revision"),
         ({"fields": {"messages": "turns"}}, "data.fields.messages"),
+        ({"replies_per_prompt": 2}, "data.replies_per_prompt"),
     ],
 )
 def test_options_without_effect_are_refused(tmp_path: Path, options: dict[str, Any], named: str) -> None:
@@ -269,6 +270,16 @@ def test_limit_takes_a_prefix_and_leaves_validation_alone() -> None:
     whole, fewer = split(rows, data_of("x", validation=5)), split(rows, data_of("x", validation=4))
     assert len(whole[0]) == 35 and set(row.id for row in fewer[1]) < set(row.id for row in whole[1])
     assert split(rows, data_of("x", validation=5, seed=1))[1] != whole[1]
+
+
+def test_a_prompt_that_is_held_out_is_not_trained_on_with_another_reply() -> None:
+    again = [SourceRow(f"r{number}:2", {"en": Turn("x", "z", "en")}, again=f"r{number}") for number in range(40)]
+    train, validation = split([*rows_of(40), *again], data_of("x", validation=5))
+    assert validation == split(rows_of(40), data_of("x", validation=5))[1], (
+        "the best replies, whatever others there are"
+    )
+    held_out = {row.id for row in validation}
+    assert len(train) == 70 and not held_out & {row.again or row.id for row in train}
 
 
 def test_something_must_be_left_to_train_on() -> None:
