@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from queue import Queue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from tests.benchmarks import contest, training
@@ -34,6 +34,10 @@ class Queues:
         self.answered.put(json.loads(json.dumps(facts)))
 
 
+# Loading a model is one thread's at a time: transformers patches torch for all threads while it loads.
+LOADING = Lock()
+
+
 class Threaded(contest.Process):
     """A contender in a thread."""
 
@@ -45,7 +49,8 @@ class Threaded(contest.Process):
 
     def _work(self, job: Job) -> None:
         try:
-            contender = load(job)
+            with LOADING:
+                contender = load(job)
             self._queues.answer(**contender.facts())
             contender.serve(self._queues)
         except BaseException as error:
