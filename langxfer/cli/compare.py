@@ -183,7 +183,7 @@ def _tables(found: MethodTable, width: int) -> Iterator[Table]:
 
 
 def _table(found: MethodTable, columns: Sequence[str], *, beside: bool) -> Table:
-    table = Table("", title=escape(found.evaluator), box=SIMPLE)
+    table = Table("", title=escape(found.title), box=SIMPLE)
     for name in columns:
         for head in (escape(name), DIFFERENCE) if beside else (escape(name),):
             table.add_column(head, justify="right", no_wrap=True)

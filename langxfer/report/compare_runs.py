@@ -302,4 +302,4 @@ def _tables(cells: Mapping[Place, Cell], numbers: Sequence[PublishedNumber]) -> 
         for key, rows in found.items():
             tables.setdefault(tuple(rows.scores), []).append(Measure(*key, tuple(rows.finished(numbers))))
         for columns, measures in tables.items():
-            yield MethodTable(evaluator, columns, tuple(measures))
+            yield MethodTable(evaluator, columns, tuple(measures), part=len(tables) > 1)

@@ -50,7 +50,7 @@ def markdown(found: ComparedRuns) -> str:
             for measure in table.measures
             for at, row in enumerate(measure.rows)
         )
-        lines += [f"## {_md(table.evaluator)}", "", *_md_table(["", "method", *table.columns], rows)]
+        lines += [f"## {_md(table.title)}", "", *_md_table(["", "method", *table.columns], rows)]
     lines += [_md(found.tests), "", *(f"- {_md(note)}" for note in [*found.notes, *_sources(found)])]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -72,7 +72,7 @@ def latex(found: ComparedRuns) -> str:
                 body.append(_latex_row([row.method, *(cell.value if cell else "" for cell in cells)]))
                 changes = [cell.change if cell else "" for cell in cells]
                 body += [_latex_row(["", *changes])] if any(changes) else []
-        lines += _latex_table(table.evaluator, "l" + "r" * (width - 1), ["", *table.columns], body)
+        lines += _latex_table(table.title, "l" + "r" * (width - 1), ["", *table.columns], body)
     sentences = [*found.differences.warnings, found.tests, *found.notes, *_sources(found)]
     return "\n".join([*lines, *(f"{_tex(sentence)}\n" for sentence in sentences)])
 

@@ -72,11 +72,20 @@ class Measure:
 
 @dataclass(frozen=True)
 class MethodTable:
-    """The measures of an evaluator that have the same columns, which are languages where names of scores tell them."""
+    """The measures of an evaluator that have the same columns, which are languages where names of scores tell them.
+
+    ``part``: whether the evaluator has more of these.
+    """
 
     evaluator: str
     columns: tuple[str, ...]
     measures: tuple[Measure, ...]
+    part: bool = False
+
+    @property
+    def title(self) -> str:
+        """The evaluator; with the measures, where it has tables with other columns too."""
+        return f"{self.evaluator}: {', '.join(own.name for own in self.measures)}" if self.part else self.evaluator
 
 
 @dataclass(frozen=True)

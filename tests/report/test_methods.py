@@ -182,6 +182,8 @@ def test_measures_with_other_columns_are_tables_of_their_own(two):
         (("en", "de"), ["bits ↓"]),
         (("en-over-de", "de-over-en"), ["margin (nats) ↑", "accuracy (%)"]),
     ]
+    assert [table.title for table in tables] == ["held_out: bits", "held_out: margin, accuracy"]
+    assert {table.title for table in compare_finished(two).tables if table.evaluator == "belebele"} == {"belebele"}
 
 
 NUMBER = '{score: belebele/sw, model: org/model, method: CLO, value: 56.3, standard_error: 1.65, unit: "%", source: t2}'
