@@ -89,7 +89,7 @@ class PointFinished(Event):
     point: str
     number: int
     total: int
-    seconds: float
+    seconds: float | None
     error: str | None
 
 

@@ -165,6 +165,7 @@ def paired_bootstrap(
     Returns:
         None for fewer than FEWEST_PAIRS pairs, or a ratio without denominator. Pairs that all differ by the same
         have an interval without width; p is then 1 for a difference of 0, and ``2 / 2^n``, a sign test's, for others.
+        Where more than ``1 - confidence`` of the samples have no spread the interval has no ends: they are infinite.
     """
     import numpy as np
 
@@ -241,11 +242,13 @@ def _studentised(columns: np.ndarray, found: float, resamples: int, seed: int) -
     at_a_time = max(1, NUMBERS_AT_A_TIME // n)
     for start in range(0, resamples, at_a_time):
         picks = generator.integers(n, size=(min(at_a_time, resamples - start), n))
-        differences, errors = _differences(columns[:, picks])
-        distances = np.abs(differences - found)
-        # A sample of equal items has no error: any distance is then infinitely large.
+        # A sample of equal items has no error: any distance is then infinitely large. One without denominators says
+        # nothing, which counts as much.
         with np.errstate(divide="ignore", invalid="ignore"):
-            sizes.append(np.where(errors > 0, distances / errors, np.where(distances > 0, np.inf, 0.0)))
+            differences, errors = _differences(columns[:, picks])
+            distances = np.abs(differences - found)
+            own = np.where(errors > 0, distances / errors, np.where(distances > 0, np.inf, 0.0))
+        sizes.append(np.where(np.isfinite(differences) & np.isfinite(errors), own, np.inf))
     return np.concatenate(sizes)
 
 

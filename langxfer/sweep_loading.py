@@ -120,12 +120,19 @@ def _lacks(file: SweepFile) -> Iterator[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         yield f"points: two are called {twice[0]}. Give each a name of its own."
+    for path in file.grid:
+        given = ["set"] if path in file.set else []
+        given += [f"the set of point {point.name}" for point in file.points if path in point.set]
+        if given:
+            yield f"grid: {path} is in {given[0]} too, which would do nothing. Remove one of them."
 
 
 def _from_command_line(override: str) -> _Setting:
     """``path=value`` as it is, ``path=value,value`` as a list: YAML itself tells where a value ends."""
-    path, _, text = override.partition("=")
+    path, equals, text = override.partition("=")
     place = f"--set {path.strip()}"
+    if not equals or not path.strip():
+        raise RecipeError(f"--set {override}  expected path=value or path=value,value, such as data.limit=200,400.")
     try:
         read = RecipeText.read(place, f"[{text}]")
     except Unreadable:

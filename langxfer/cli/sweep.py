@@ -17,14 +17,14 @@ from langxfer.cli.execution import observed, plugin_files
 from langxfer.cli.options import JsonOption, PluginOption, RunsOption, out
 from langxfer.report.quantities import duration, quantity
 from langxfer.report.settings import label, short_names, value_text
-from langxfer.report.sweep import RESULT
+from langxfer.report.sweep import RESULT, ScoreName
 from langxfer.report.tables import format_mean
 from langxfer.sweep_loading import load_sweep
 
 if TYPE_CHECKING:
     from langxfer.engine.sweep import Swept
     from langxfer.engine.sweep_plan import SweepPlan
-    from langxfer.report.sweep import Crossed, Report, ScoreName
+    from langxfer.report.sweep import Crossed, Report
 
 SweepArgument = Annotated[
     str,
@@ -90,9 +90,12 @@ def _print(swept: Swept) -> None:
         for result in swept.failed:
             table.add_row(escape(label(result.point.settings)), escape(result.error or ""))
         out.print(table)
-    seconds = sum(result.seconds for result in swept.results)
+    known = [result.seconds for result in swept.results if result.seconds is not None]
     done = sum(result.status == "done" for result in swept.results)
-    out.print(f"{done} of {len(swept.results)} points are done; they took {duration(seconds)}.", highlight=False)
+    found = f"; {len(swept.results) - len(known)} of them were there before" if len(known) < len(swept.results) else ""
+    took = f"; they took {duration(sum(known))}" if known and not found else ""
+    took = f"; {len(known)} took {duration(sum(known))}" if known and found else took
+    out.print(f"{done} of {len(swept.results)} points are done{took}{found}.", highlight=False)
     out.print(f"sweep:  {escape(str(swept.path))}", highlight=False, soft_wrap=True)
 
 
@@ -110,16 +113,18 @@ def print_report(report: Report) -> None:
 def _means(name: ScoreName, report: Report) -> Table:
     """One score of all rows."""
     names = short_names(path for row in report.rows for path in row.settings)
-    cells = [(row.settings, cell) for row in report.rows for cell in row.cells if cell.name == name]
+    cells = [(row, cell) for row in report.rows for cell in row.cells if cell.name == name]
     unit = cells[0][1].like.unit
     measured = (f"mean{f', {unit}' if unit else ''}", "95 % interval", "allows for", "seeds", "n")
-    table = Table(*names.values(), *measured, title=escape(str(name)), box=SIMPLE)
-    for column in table.columns[len(names) :]:
+    heads = [*names.values()] or [""]
+    table = Table(*heads, *measured, title=escape(str(name)), box=SIMPLE)
+    for column in table.columns[len(heads) :]:
         column.justify = "right"
-    for settings, cell in cells:
-        own = _values(settings, list(names)) if settings else ["before", *[""] * (len(names) - 1)]
+    for row, cell in cells:
+        own = _values(row.settings, list(names)) if row.settings and names else [row.label]
         counts = cell.mean.contains, str(cell.mean.seeds), str(cell.mean.n)
-        table.add_row(*map(escape, own[: len(names)]), *format_mean(cell.mean, cell.like), *counts)
+        texts = [*own, *[""] * (len(heads) - len(own))]
+        table.add_row(*map(escape, texts), *format_mean(cell.mean, cell.like), *counts)
     return table
 
 
@@ -131,7 +136,7 @@ def _crossings(setting: str, found: Sequence[Crossed]) -> Table:
         crossing = own.crossing
         interval = f"{crossing.low} to {crossing.high}" + (" (items alone)" if crossing.seeds == 1 else "")
         places = escape(crossing.method), str(crossing.place), interval, escape(crossing.other), f"{crossing.at:,g}"
-        table.add_row(escape(own.score), *places)
+        table.add_row(escape(str(ScoreName(own.evaluator, own.score))), *places)
     return table
 
 

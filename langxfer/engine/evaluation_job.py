@@ -205,6 +205,7 @@ def _made_with(run: Path) -> dict[str, Any] | None:
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         data = {"identity": manifest["data"]["identity"]}
         names = ("run_key", "model", "versions", "hardware", "plugins")
-        return {"data": data, **{name: manifest[name] for name in names}}
-    except (OSError, ValueError, KeyError, TypeError):
+        translated = next(own["key"] for own in manifest["stages"] if own["stage"] == "translate")
+        return {"data": data, "translated": translated, **{name: manifest[name] for name in names}}
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return None

@@ -181,7 +181,7 @@ class RunFolder:
             for when, found in (("before", run.before), ("after", run.after))
         }
         scores["comparisons"] = [comparison.record() for comparison in run.comparisons]
-        write_atomically(self.path / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False))
+        write_atomically(self.path / "scores.json", json.dumps(scores, indent=1, ensure_ascii=False, allow_nan=False))
 
     def _generations(self, run: Run, work: Work) -> None:
         target = self.path / "generations"

@@ -26,7 +26,7 @@ from langxfer.events import Event, PointFinished, PointStarted
 from langxfer.recipe import Recipe
 from langxfer.recipe_text import yaml_text
 from langxfer.report.html.writing import REPORT, write_sweep_report
-from langxfer.report.settings import label
+from langxfer.report.settings import label, without_seed
 from langxfer.report.sweep import RESULT, TABLE, Report, make_report
 from langxfer.sweeps import Point, Sweep, gathered
 
@@ -39,7 +39,7 @@ class Result:
 
     Attributes:
         run: folder of its run, from the folder of runs.
-        seconds: that making it took; of a point that was found, what it took before.
+        seconds: that making it took; of a point that was found, what it took before, and None where that is not known.
         error: why it failed.
     """
 
@@ -47,7 +47,7 @@ class Result:
     key: str
     run: str
     status: Literal["waiting", "done", "failed"] = "waiting"
-    seconds: float = 0.0
+    seconds: float | None = None
     error: str | None = None
 
     def record(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def planned(given: Sweep) -> list[Plan]:
             problems += [(label(point.settings), sentence) for sentence in str(error).splitlines()]
     if problems:
         raise RecipeError(gathered(problems, len(given.points)))
-    problems = [*_repeated(given, plans), *_devices(given)]
+    problems = [*_repeated(given, plans), *_mixed(given), *_devices(given)]
     if problems:
         raise RecipeError(sentence for _, sentence in problems)
     return plans
@@ -107,6 +107,26 @@ def _repeated(given: Sweep, plans: Sequence[Plan]) -> list[tuple[str, str]]:
             sentence = f"the points {first[made.key]} and {own} are the same run: nothing in which they differ changes"
             found.append((own, f"{sentence} a result. Remove one of them."))
         first.setdefault(made.key, own)
+    return found
+
+
+def _mixed(given: Sweep) -> list[tuple[str, str]]:
+    """Points that would be averaged as seeds of one recipe, and are not: their settings do not say how they differ."""
+    first: dict[str, Any] = {}
+    found = []
+    for point in given.points:
+        recipe = point.recipe.model_dump(mode="json", exclude={"title"})
+        for phase in recipe["phases"]:
+            phase["training"]["seed"] = 0
+        settings = without_seed(point.settings)
+        if first.setdefault(json.dumps(settings, sort_keys=True), recipe) != recipe:
+            found.append(
+                (
+                    label(settings),
+                    f"points with the settings {label(settings)} differ in more than seeds, so they cannot be "
+                    "averaged. Give their settings what they differ in.",
+                )
+            )
     return found
 
 
@@ -210,7 +230,7 @@ class _Folder:
         return [0.0 if _complete(made, store) else _size(made.recipe) for made in self.plans]
 
     def put(
-        self, number: int, status: Literal["done", "failed"], seconds: float, error: str | None, main: bool
+        self, number: int, status: Literal["done", "failed"], seconds: float | None, error: str | None, main: bool
     ) -> None:
         """Remember and, on the main process, write what became of a point."""
         own = replace(self.results[number], status=status, seconds=seconds, error=error)

@@ -52,10 +52,10 @@ class Comparison:
         return "better" if (self.effect.difference > 0) == self.second.higher_is_better else "worse"
 
     def record(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; null for the ends of an interval that has none."""
         return {
             "name": self.second.name,
-            "effect": asdict(self.effect) if self.effect else None,
+            "effect": _finite(asdict(self.effect)) if self.effect else None,
             "adjusted_p": self.adjusted_p,
             "unpaired": self.unpaired,
             "untested": self.untested,
@@ -107,13 +107,24 @@ def recorded(pairs: Sequence[tuple[Evaluation, Evaluation]], records: Sequence[M
         Comparison(
             old,
             new,
-            Effect(**record["effect"]) if record["effect"] else None,
+            _effect(record["effect"]) if record["effect"] else None,
             record["adjusted_p"],
             record["unpaired"],
             record["untested"],
         )
         for (old, new), record in zip(scores, records, strict=True)
     ]
+
+
+def _finite(effect: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if value in (-math.inf, math.inf) else value for name, value in effect.items()}
+
+
+def _effect(record: Mapping[str, Any]) -> Effect:
+    ends = {
+        name: end if record[name] is None else record[name] for name, end in (("low", -math.inf), ("high", math.inf))
+    }
+    return Effect(**{**record, **ends})
 
 
 def _common(first: Evaluation, second: Evaluation) -> list[tuple[Score, Score]]:
@@ -168,8 +179,9 @@ def _compared(
     effect = paired_difference(columns[0], columns[2], first_over=over[0], second_over=over[1], resamples=resamples)
     if effect is None:
         return Comparison(old, new, unpaired=unpaired, untested=f"too few items ({len(both)})")
-    scale = 100 if new.unit == "%" else 1
-    scaled = replace(effect, difference=scale * effect.difference, low=scale * effect.low, high=scale * effect.high)
+    scale, furthest = (100, 100.0) if new.unit == "%" else (1, math.inf)
+    low, high = max(scale * effect.low, -furthest), min(scale * effect.high, furthest)
+    scaled = replace(effect, difference=scale * effect.difference, low=low, high=high)
     return Comparison(old, new, scaled, unpaired=unpaired)
 
 

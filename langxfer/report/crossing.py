@@ -8,7 +8,8 @@ Its interval is a bootstrap. A resample draws items with replacement, the same f
 on the same items; and of the k seeds of each point k - 1 with replacement, so that the variance of their mean is that
 of k seeds (a plain bootstrap of few seeds is too narrow by (k - 1) / k: McCarthy and Snowden 1985). Each resample has
 a level and a curve of its own, and therefore a crossing. The interval goes from the 2.5 to the 97.5 percentile of
-these; where resamples cross outside the range of A, an end of the interval is open there.
+these; where resamples cross outside the range of A, an end of the interval is open there. A resample in which a
+point has no item that counts has no curve, and is left out; where most are such, both ends are open.
 
 What it cannot do: with one seed nothing is known of other seeds, and the interval is one of items alone. Between two
 measured points the line is a guess, not allowed for in the interval. A curve that goes up and down reaches the level at
@@ -124,9 +125,12 @@ class _Drawn:
         import numpy as np
 
         levels, axis = self.curves[other][:, number], self.axes[method]
-        found = reached(np.asarray(axis, dtype=float), self.curves[method], levels)
+        known = np.isfinite(levels) & np.isfinite(self.curves[method]).all(1)
+        found = reached(np.asarray(axis, dtype=float), self.curves[method][known], levels[known])
         tail = (1 - CONFIDENCE) / 2
-        ends = np.quantile(found[1:], [tail, 1 - tail], method="inverted_cdf")
+        ends = np.array([-np.inf, np.inf])
+        if known.mean() > 0.5:
+            ends = np.quantile(found[1:], [tail, 1 - tail], method="inverted_cdf")
         place, low, high = (_place(float(x), axis) for x in (found[0], *ends))
         at, level = self.axes[other][number], self.sign * float(levels[0])
         seeds = min(self.seeds[method], self.seeds[other])
@@ -148,7 +152,7 @@ def reached(axis: np.ndarray, curves: np.ndarray, levels: np.ndarray) -> np.ndar
     after = np.maximum(first, 1)
     rows = np.arange(len(curves))
     low, high = curves[rows, after - 1], curves[rows, after]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = np.clip((levels - low) / (high - low), 0.0, 1.0)
     logs = np.log(axis)
     between = np.exp(logs[after - 1] + share * (logs[after] - logs[after - 1]))

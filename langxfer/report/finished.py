@@ -78,13 +78,19 @@ class Finished:
 
     def notes(self, when: str = "after") -> list[tuple[str, str]]:
         """What must be read beside the scores: names of evaluators, each with a sentence."""
+        noted = [(name, note) for name, own in self._evaluations(when) for note in own.get("notes", ())]
+        return [*((name, f"incomplete: {why}") for name, why in self.unfinished(when)), *noted]
+
+    def unfinished(self, when: str = "after") -> list[tuple[str, str]]:
+        """Evaluators that lack some of their items, such as contests on which a judge gave no verdict, with why."""
+        return [(name, str(own["unfinished"])) for name, own in self._evaluations(when) if own.get("unfinished")]
+
+    def _evaluations(self, when: str) -> list[tuple[str, Mapping[str, Any]]]:
         if self.kind == "evaluation":
-            found = [(own["options"]["name"], own) for own in self.manifest["evaluators"].values()]
-        else:
-            begin = f"evaluate {when}: "
-            stages = [own for own in self.manifest["stages"] if own["stage"].startswith(begin)]
-            found = [(own["stage"].removeprefix(begin), own) for own in stages]
-        return [(name, note) for name, own in found for note in own.get("notes", ())]
+            return [(own["options"]["name"], own) for own in self.manifest["evaluators"].values()]
+        begin = f"evaluate {when}: "
+        stages = [own for own in self.manifest["stages"] if own["stage"].startswith(begin)]
+        return [(own["stage"].removeprefix(begin), own) for own in stages]
 
     def scores(self) -> Scores:
         """All scores, with the tests that the run made; none for an evaluation."""

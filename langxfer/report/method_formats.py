@@ -100,13 +100,14 @@ def _tested(cell: Cell) -> dict[str, Any]:
     compared = cell.comparison
     if compared is None or compared.effect is None:
         return {"note": cell.obstacle or (compared and compared.untested)}
-    effect = {name: getattr(compared.effect, name) for name in ("difference", "low", "high", "p", "test")}
+    known = compared.record()["effect"]
+    effect = {name: known[name] for name in ("difference", "low", "high", "p", "test")}
     return {**effect, "adjusted_p": compared.adjusted_p, "verdict": compared.verdict}
 
 
 def json_text(found: ComparedRuns) -> str:
     """Everything."""
-    return json.dumps(found.record(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(found.record(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 FORMATS: dict[str, Callable[[ComparedRuns], str]] = {

@@ -52,7 +52,7 @@ class RecipeDifferences:
         apart: what differs and changes no score.
         unadapted: names of models that are the others' before training.
         unknown: names of other models without a recipe.
-        warnings: of other bytes under the same name, other libraries, other devices.
+        warnings: of other bytes under the same name, other libraries, other devices, other code in measuring.
     """
 
     names: tuple[str, ...]
@@ -128,12 +128,15 @@ def recipe_differences(runs: Mapping[str, Finished]) -> RecipeDifferences:
     same = {path for path, own in contents.items() if None not in own and len(set(own)) == 1}
     moved = [row for row in found if row.path in same]  # the same bytes from elsewhere
     other, warnings = _other_bytes(known, found, contents)
-    rows = [row for row in found if row.part not in APART and row not in moved]
+    rows = [row for row in found if row.part not in APART and row not in moved] + other
+    for own in (_other_translations(known, rows), *_other_code(known)):
+        if own is not None:
+            rows.append(own)
     start = {made_with(own)["model"]["weights"] for own in known.values() if "model" in made_with(own)}
     unadapted = tuple(name for name, own in runs.items() if name not in known and _start(own) in start)
     return RecipeDifferences(
         names=tuple(known),
-        rows=(*rows, *other),
+        rows=tuple(rows),
         apart=(*(row for row in found if row.part in APART), *moved),
         unadapted=unadapted,
         unknown=tuple(name for name in runs if name not in known and name not in unadapted),
@@ -207,6 +210,30 @@ def _other_bytes(
         values = {name: str(content) for name, content in zip(known, own, strict=True)}
         warnings.append(f"{path} has the same name everywhere, but other content: {_grouped(values)}.")
     return rows, warnings
+
+
+def _other_translations(known: Mapping[str, Finished], rows: Sequence[Difference]) -> Difference | None:
+    """Other files, programs or versions behind a translator or a filter of one name make other data."""
+    keys = tuple(_translated(made_with(own)) for own in known.values())
+    if None in keys or len(set(keys)) < 2 or any(row.part in ("data", "translator") for row in rows):
+        return None
+    return Difference("translated data (content)", "data", keys)
+
+
+def _translated(manifest: Mapping[str, Any]) -> str | None:
+    """What stands for the data after translation and filters; None where it is not known."""
+    stages = (own["key"] for own in manifest.get("stages", ()) if own["stage"] == "translate")
+    key = next(stages, manifest.get("translated"))
+    return None if key is None else str(key)[:12]
+
+
+def _other_code(known: Mapping[str, Finished]) -> Iterator[Difference]:
+    """Plugin files of one name that are not the same."""
+    code = [{own["file"]: own["sha256"][:12] for own in made_with(run).get("plugins", ())} for run in known.values()]
+    for file in dict.fromkeys(file for own in code for file in own):
+        values = tuple(own.get(file, ABSENT) for own in code)
+        if len({*values} - {ABSENT}) > 1:
+            yield Difference(f"code in {file}", "plugins", values)
 
 
 def _start(finished: Finished) -> str | None:

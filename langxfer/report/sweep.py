@@ -19,6 +19,7 @@ from langxfer.report.seeds import Mean, over_seeds
 from langxfer.report.settings import label, value_text, without_seed
 
 RESULT, TABLE = "sweep.json", "table.csv"
+BEFORE = "before training"
 Settings = Mapping[str, Any]
 
 
@@ -45,14 +46,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The points that differ in seeds alone. ``settings`` are empty for the model before training."""
+    """The points that differ in seeds alone; or, ``before``, the model before training."""
 
     settings: Settings
     cells: tuple[Cell, ...]
+    before: bool = False
 
     @property
     def label(self) -> str:
-        return label(self.settings) if self.settings else "before training"
+        return BEFORE if self.before else label(self.settings)
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,13 @@ class Report:
         settings = list(dict.fromkeys(name for row in self.rows for name in row.settings))
         with open(path, "w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file)
-            lines.writerow([*settings, "evaluator", "score", "unit", *(field.name for field in fields(Mean))])
+            lines.writerow(["points", *settings, "evaluator", "score", "unit", *(field.name for field in fields(Mean))])
             for row in self.rows:
                 own = [value_text(row.settings[name]) if name in row.settings else "" for name in settings]
                 for cell in row.cells:
-                    lines.writerow([*own, cell.name.evaluator, cell.name.score, cell.like.unit, *astuple(cell.mean)])
+                    lines.writerow(
+                        [row.label, *own, cell.name.evaluator, cell.name.score, cell.like.unit, *astuple(cell.mean)]
+                    )
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
@@ -129,6 +133,7 @@ class Report:
                 {
                     "settings": dict(row.settings),
                     "label": row.label,
+                    "before": row.before,
                     "scores": [_cell_record(cell) for cell in row.cells],
                 }
                 for row in self.rows
@@ -172,16 +177,28 @@ def report_of(points: Sequence[tuple[Settings, Finished]]) -> Report:
     curves: list[Curve] = []
     crossed: list[Crossed] = []
     refused: dict[str, list[str]] = {}
+    notes = list(dict.fromkeys(_missing(points)))
     for setting in _numeric(found):
+        placed = [own for own in found if _is_number(own.settings.get(setting))]
+        if any(own.settings.get(setting, 0) is None for own in found):
+            notes.append(f"Points with {setting}=null have no place on that axis; they are in the table alone.")
         for name in dict.fromkeys(name for own in found for name in own.scores):
-            family = _Family(setting, name, [own for own in found if name in own.scores and setting in own.settings])
+            family = _Family(setting, name, [own for own in placed if name in own.scores])
             curves += family.curves()
             try:
                 crossed += family.crossings()
             except DataError as error:
                 refused.setdefault(f"{setting}: {error}", []).append(str(name))
-    notes = tuple(f"No crossings over {why} ({_some(names)})" for why, names in refused.items())
-    return Report(tuple(rows), tuple(curves), tuple(crossed), notes)
+    notes += [f"No crossings over {why} ({_some(names)})" for why, names in refused.items()]
+    return Report(tuple(rows), tuple(curves), tuple(crossed), tuple(notes))
+
+
+def _missing(points: Sequence[tuple[Settings, Finished]]) -> Iterator[str]:
+    """Evaluations without some of their items, whose scores are of the others."""
+    for settings, finished in points:
+        for when, who in (("before", BEFORE), ("after", label(settings))):
+            for evaluator, why in finished.unfinished(when):
+                yield f"{who}: {evaluator} is incomplete: {why}"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -233,7 +250,7 @@ def _before(points: Sequence[tuple[Settings, Finished]]) -> list[Row]:
         Cell(name, score, over_seeds([score], [contributions(score, evaluation)]))
         for name, ((score, evaluation),) in _by_score(runs[:1]).items()
     ]
-    return [Row({}, tuple(cells))] if cells else []
+    return [Row({}, tuple(cells), before=True)] if cells else []
 
 
 def _scores(evaluations: Mapping[str, Evaluation]) -> dict[str, list[Score]]:
@@ -241,9 +258,10 @@ def _scores(evaluations: Mapping[str, Evaluation]) -> dict[str, list[Score]]:
 
 
 def _numeric(groups: Sequence[_Group]) -> list[str]:
-    """Settings that are numbers wherever they are given, and not everywhere the same."""
+    """Settings that are numbers, or null, wherever they are given, with several numbers."""
     paths = dict.fromkeys(path for own in groups for path in own.settings)
-    values = {path: [own.settings[path] for own in groups if path in own.settings] for path in paths}
+    given = {path: [own.settings[path] for own in groups if path in own.settings] for path in paths}
+    values = {path: [value for value in own if value is not None] for path, own in given.items()}
     return [path for path, own in values.items() if all(map(_is_number, own)) and len(set(own)) > 1]
 
 

@@ -81,13 +81,25 @@ def test_libraries_and_devices_are_warnings():
         "The models were made with other devices: cpu (run0, run2), cuda (run1).",
     )
     assert found.of_objectives
-    (warning,) = differences(
+
+
+def test_other_plugin_code_and_other_translations_of_one_recipe_are_differences():
+    found = differences(
         *(
             {"manifest.plugins": [{"file": "own.py", "sha256": sha}, {"file": f"{sha}.py", "sha256": sha}]}
             for sha in "ab"
         )
-    ).warnings
-    assert warning == "The models were made with other code in own.py: a (run0), b (run1)."
+    )
+    assert [(row.path, row.part, row.values) for row in found.rows] == [("code in own.py", "plugins", ("a", "b"))]
+    assert found.warnings == ("The models were made with other code in own.py: a (run0), b (run1).",)
+    one, other = ({"manifest.stages": [{"stage": "translate", "key": key * 20}]} for key in "xy")
+    found = differences(one, SFT | other)
+    assert not found.of_objectives and "translated data (content)" in found.verdict
+    assert differences(one, SFT | one).of_objectives
+    explained = differences(one, other | {"data.limit": 200})
+    assert [row.path for row in explained.rows] == ["data.limit"]
+    unknown = differences(one, SFT | {"manifest.stages": []})
+    assert unknown.of_objectives
 
 
 def test_a_model_without_a_recipe_is_unknown_unless_it_is_where_the_others_start():

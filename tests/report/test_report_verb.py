@@ -75,7 +75,10 @@ def swept(finished_run, tmp_path) -> Path:
     score = next(own for own in read_finished(finished_run.path).after["held_out"].scores if own.unit == "%")
     name = ScoreName("held_out", score.name)
     mean = Mean(50.0, 40.0, 60.0, "seeds and items", 3, 4)
-    rows = (Row({}, (Cell(name, score, mean),)), Row({"data.limit": 200, "x": "clo"}, (Cell(name, score, mean),)))
+    rows = (
+        Row({}, (Cell(name, score, mean),), before=True),
+        Row({"data.limit": 200, "x": "clo"}, (Cell(name, score, mean),)),
+    )
     numbers = (200.0, 400.0), (50.0, 60.0), (40.0, None), (60.0, None), (3, 1)
     curves = tuple(Curve(method, "data.limit", "held_out", score.name, "%", *numbers) for method in ("clo", "<sft>"))
     crossing = Crossing("clo", "<sft>", 400.0, 60.0, Place(300.0), Place(200.0, "below"), Place(400.0, "above"), 4, 1)

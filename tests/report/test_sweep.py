@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,9 @@ def test_lower_may_be_better_and_draws_are_the_same_every_time() -> None:
 
 
 def finished(after: Evaluation, before: Evaluation | None = None) -> Finished:
-    return Finished(Path("run"), "t", {}, {}, {"quiz": before or evaluation([0.0, 1.0] * 10)}, {"quiz": after})
+    return Finished(
+        Path("run"), "t", {}, {"stages": []}, {"quiz": before or evaluation([0.0, 1.0] * 10)}, {"quiz": after}
+    )
 
 
 def points(values: Mapping[tuple[str, int, int], Sequence[float]]) -> list[tuple[dict[str, Any], Finished]]:
@@ -234,6 +237,42 @@ def test_what_was_measured_in_two_ways_is_not_crossed() -> None:
     report = report_of([*own, ({"phases[0].objective": "sft", "data.limit": 400, "seed": 1}, other)])
     assert not report.crossings and len(report.curves) == 2
     assert "No crossings over data.limit" in report.notes[0] and "preset (a, b)" in report.notes[0]
+
+
+def test_a_sweep_over_seeds_alone_tells_the_model_from_the_one_before() -> None:
+    own = [({"seed": seed}, finished(evaluation([1.0, float(seed)] * 5))) for seed in (1, 2)]
+    report = report_of(own)
+    assert [(row.label, row.before) for row in report.rows] == [("before training", True), ("the recipe", False)]
+    assert [row["before"] for row in report.record()["table"]] == [True, False]
+
+
+def test_a_point_without_a_place_on_the_axis_is_said_and_stays_in_the_table() -> None:
+    keys = [("clo", 200, 1), ("clo", 400, 1)]
+    own = points({key: [1.0, 2.0] * 5 for key in keys})
+    own.append(({"phases[0].objective": "clo", "data.limit": None, "seed": 1}, finished(evaluation([1.0] * 10))))
+    report = report_of(own)
+    assert [curve.x for curve in report.curves] == [(200, 400)] and len(report.rows) == 4
+    assert "data.limit=null have no place" in report.notes[0]
+
+
+def test_missing_items_are_said() -> None:
+    stage = {"stage": "evaluate after: quiz", "unfinished": "3 of 20 contests have no verdict"}
+    own = replace(finished(evaluation([1.0, 2.0])), manifest={"stages": [stage]})
+    note = "data.limit=5: quiz is incomplete: 3 of 20 contests have no verdict"
+    assert report_of([({"data.limit": 5}, own)]).notes == (note,)
+    assert own.notes() == [("quiz", "incomplete: 3 of 20 contests have no verdict")]
+
+
+def test_draws_without_an_item_that_counts_are_left_out_of_the_interval() -> None:
+    generator = np.random.default_rng(3)
+
+    def rare(counting: int, mean: float) -> list[dict[str, tuple[float, float]]]:
+        values = generator.normal(mean, 1, 60)
+        return [{str(n): (values[n], 1.0) if n < counting else (0.0, 0.0) for n in range(60)}]
+
+    found = crossings({"a": {100: rare(3, 0), 200: rare(60, 2)}, "b": {100: rare(60, 1), 200: rare(60, 1)}})
+    ends = [end.x for own in found for end in (own.low, own.high)]
+    assert np.isfinite(ends).all()
 
 
 def test_text_is_no_axis_and_other_models_have_no_common_before() -> None:

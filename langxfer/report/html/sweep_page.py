@@ -16,7 +16,7 @@ from langxfer.report.figures import Figure, Series, line_chart
 from langxfer.report.quantities import duration
 from langxfer.report.seeds import Mean
 from langxfer.report.settings import label
-from langxfer.report.sweep import RESULT
+from langxfer.report.sweep import RESULT, ScoreName
 from langxfer.report.tables import format_mean
 
 LINES, CHARTS = 8, 12  # lines in a chart, and charts in a section of the page
@@ -75,11 +75,11 @@ def sweep_page(folder: Path) -> SweepPage:
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         tables = list(_means(found))
-        main = {own["score"] for own in found["crossings"]} or {table.name for table in tables}
+        main = {_name(own) for own in found["crossings"]} or {table.name for table in tables}
         return SweepPage(
             title=found["title"],
-            figures=tuple(_figures([own for own in found["curves"] if own["score"] in main])),
-            other_figures=tuple(_figures([own for own in found["curves"] if own["score"] not in main])),
+            figures=tuple(_figures([own for own in found["curves"] if _name(own) in main])),
+            other_figures=tuple(_figures([own for own in found["curves"] if _name(own) not in main])),
             means=tuple(table for table in tables if table.name in main),
             other_means=tuple(table for table in tables if table.name not in main),
             crossings=tuple(_crossings(found)),
@@ -94,11 +94,15 @@ def sweep_page(folder: Path) -> SweepPage:
 
 def _figures(curves: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     """A chart for each score over each setting, as many as a page can bear."""
-    for setting, score in islice(dict.fromkeys((own["setting"], own["score"]) for own in curves), CHARTS):
-        lines = [own for own in curves if (own["setting"], own["score"]) == (setting, score)][:LINES]
+    for setting, score in islice(dict.fromkeys((own["setting"], _name(own)) for own in curves), CHARTS):
+        lines = [own for own in curves if (own["setting"], _name(own)) == (setting, score)][:LINES]
         series = [Series(own["name"], own["x"], own["mean"], own["low"], own["high"], marked=True) for own in lines]
         logarithmic = all(value > 0 for own in lines for value in own["x"])
         yield line_chart(series, title=score, x=setting, y=lines[0]["unit"] or "value", log_x=logarithmic)
+
+
+def _name(own: Mapping[str, Any]) -> str:
+    return str(ScoreName(own["evaluator"], own["score"]))
 
 
 def _means(found: Mapping[str, Any]) -> Iterator[MeanTable]:
@@ -111,7 +115,7 @@ def _means(found: Mapping[str, Any]) -> Iterator[MeanTable]:
                     mean = Mean(*(own[key] for key in ("value", "low", "high", "contains", "seeds", "n")))
                     value, interval = format_mean(mean, Score(name, mean.value, None, mean.n, own["signature"], unit))
                     rows.append((row["label"], value, interval, mean.contains, mean.seeds, mean.n))
-        yield MeanTable(name, unit, tuple(rows))
+        yield MeanTable(str(ScoreName(evaluator, name)), unit, tuple(rows))
 
 
 def _crossings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str, str]]:
@@ -120,10 +124,14 @@ def _crossings(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, s
         if own["largest"] and own["place"]["side"] != "above":
             place, low, high = (Place(**own[key]) for key in ("place", "low", "high"))
             interval = f"{low} to {high}" + (" (items alone)" if own["seeds"] == 1 else "")
-            yield own["score"], own["method"], f"{own['setting']} {place}", interval, own["other"], f"{own['at']:,g}"
+            yield _name(own), own["method"], f"{own['setting']} {place}", interval, own["other"], f"{own['at']:,g}"
 
 
 def _point(row: Mapping[str, Any]) -> PointLine:
     return PointLine(
-        label(row["settings"]), row["run"] or "", row["status"], duration(row["seconds"]), row["error"] or ""
+        label(row["settings"]),
+        row["run"] or "",
+        row["status"],
+        "" if row["seconds"] is None else duration(row["seconds"]),
+        row["error"] or "",
     )
