@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from langxfer.components import Evaluation, Score
 from langxfer.data import ParallelExample, Turn, View
 from langxfer.errors import DataError
-from langxfer.report.comparison import compare, compare_all
+from langxfer.report.comparison import compare, compare_all, recorded
 from langxfer.statistics import mcnemar, paired_bootstrap
 from tests.builtin.test_held_out import HeldOut, evaluate, scored
 
@@ -46,6 +48,28 @@ def test_items_that_count_once_are_left_out() -> None:
     assert found.effect is not None
     assert (found.effect.n, found.unpaired) == (4, 2)
     assert found.verdict == "no difference shown"
+
+
+def numbers(values: Sequence[float], unit: str) -> Evaluation:
+    """An evaluation of values by item, which are shares where the unit is %."""
+    scale = 100 if unit == "%" else 1
+    rows = [{"id": str(i), "language": "de", "scores": {"quiz/de": value}} for i, value in enumerate(values)]
+    return Evaluation([Score("quiz/de", scale * sum(values) / len(values), 1.0, len(values), "n:60", unit)], rows)
+
+
+@pytest.mark.parametrize(("unit", "ends"), [("%", [-100.0, 100.0]), ("nats", [None, None])])
+def test_an_interval_without_ends_is_null_and_shares_end_at_a_hundred(unit, ends) -> None:
+    first, second = numbers([0.5] * 60, unit), numbers([0.5] * 58 + [0.9, 0.8], unit)
+    (found,) = compare(first, second)
+    record = json.loads(json.dumps(found.record(), allow_nan=False))
+    assert [record["effect"][end] for end in ("low", "high")] == ends and not found.shown
+    assert recorded([(first, second)], [record]) == [found]
+
+
+def test_draws_without_a_denominator_count_as_far_away() -> None:
+    first, second = [3.0] + [0.0] * 6, [5.0, 1.0] + [0.0] * 5
+    found = paired_bootstrap(first, second, first_over=[4.0, 1.0] + [0.0] * 5, second_over=[5.0, 1.0] + [0.0] * 5)
+    assert found is not None and found.p > 0.1 and found.low == -math.inf
 
 
 def test_the_number_of_comparisons_decides_what_is_shown() -> None:

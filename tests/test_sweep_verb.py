@@ -198,6 +198,9 @@ def test_from_python_points_that_are_the_same_run_are_refused(recipe, tmp_path, 
     other = one.model_copy(update={"title": "another name"})
     with pytest.raises(RecipeError, match="the points n=1 and n=2 are the same run"):
         langxfer.sweep(langxfer.Sweep("twice", (langxfer.Point({"n": 1}, one), langxfer.Point({"n": 2}, other))))
+    fewer = one.model_copy(update={"data": one.data.model_copy(update={"limit": 3})})
+    with pytest.raises(RecipeError, match="points with the settings the recipe differ in more than seeds"):
+        langxfer.sweep(langxfer.Sweep("mixed", (langxfer.Point({}, one), langxfer.Point({"seed": 2}, fewer))))
     gone = one.model_copy(update={"data": one.data.model_copy(update={"source": "gone.jsonl"})})
     with pytest.raises(RecipeError, match=r"no such file.*\(Point n=2\.\)"):
         langxfer.sweep(langxfer.Sweep("gone", (langxfer.Point({"n": 1}, one), langxfer.Point({"n": 2}, gone))))

@@ -155,5 +155,17 @@ def test_what_a_file_lacks_is_told(problems):
     assert "neither a file nor the name" in problems([], "recipe: nowhere\ngrid: {seed: [1]}\n")[0]
 
 
+def test_what_would_do_nothing_is_told(problems):
+    twice = FILE.replace("beta: 0.3", "beta: 0.3\n  data.limit: 5")
+    assert problems([], twice)[0].endswith(
+        "grid: data.limit is in set too, which would do nothing. Remove one of them."
+    )
+    own = "recipe: r.yaml\ngrid: {seed: [1, 2]}\npoints: [{name: a}, {name: b, set: {seed: 3}}]\n"
+    assert "grid: seed is in the set of point b too" in problems([], own)[0]
+    for override in ("data.limit", "=3"):
+        (wrong,) = problems([override])
+        assert wrong.startswith(f"--set {override}  expected path=value")
+
+
 def test_what_is_neither_is_told_as_of_a_recipe(problems):
     assert problems([], "- 1\n")[0].startswith("s.yaml:1  The recipe is a list of 1")
