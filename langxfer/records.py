@@ -195,6 +195,25 @@ def _parquet(path: Path) -> list[Record]:
         raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
 
 
+def parquet_size(path: Path, option: str = "data.source") -> int:
+    """The number of rows in a Parquet file, from its footer alone.
+
+    Raises:
+        DataError: the file is broken, or holds no rows.
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            rows = file.metadata.num_rows
+    except (ArrowException, OSError) as error:  # Arrow's own exceptions for a broken file are among both
+        raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}") from None
+    if not rows:
+        raise DataError(f"{option} {path}: it holds no rows.")
+    return rows
+
+
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
     """Switch off the bars of datasets and huggingface_hub, and back on where they were on."""

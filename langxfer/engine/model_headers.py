@@ -1,4 +1,4 @@
-"""Reads what a model's files say of themselves: headers of safetensors, ``config.json``. Broken ones are refused."""
+"""Reads what files of a model say of themselves: safetensors, GGUF, ``config.json``. Broken ones are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from langxfer.errors import RecipeError
 
 SHOWN = 40  # bytes of a broken file that a message shows
 LENGTH = 8  # bytes that hold the size of the header
+GGUF = b"GGUF"  # with which such a file begins
 FETCH = "Fetch it with git lfs pull, or download it again."
 
 
@@ -35,6 +36,21 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             f"model.source {path}: the file is cut short ({found:,} bytes of {expected:,}). Download it again."
         )
     return shapes
+
+
+def check_gguf(path: Path) -> None:
+    """See that a file begins as GGUF files do.
+
+    Raises:
+        RecipeError: it does not, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(len(GGUF))
+    except OSError as error:
+        raise RecipeError(f"model.source {path}: cannot be read ({error.strerror or error}).") from None
+    if magic != GGUF:
+        raise RecipeError(f"model.source {path}: not a GGUF file ({_beginning(path)}). {FETCH}")
 
 
 def model_config(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langxfer import hub
-from langxfer.engine.model_headers import model_config, tensor_shapes
+from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
 from langxfer.engine.store import digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import first_line
@@ -85,6 +85,7 @@ def identify(model: Model) -> ModelIdentity:
             raise RecipeError(
                 f"model.source {source}: no such file. Give the path of a .gguf file, relative to the recipe."
             )
+        check_gguf(Path(source))
         fixed = digest({"gguf": _cached_digest(Path(source)), "converter": CONVERTER})
         return ModelIdentity(fixed, fixed)
     if _is_folder(source):
