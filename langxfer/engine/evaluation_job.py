@@ -24,7 +24,7 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
-from langxfer.events import Event, Progress
+from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Evaluating, Recipe
 from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
 
@@ -38,12 +38,14 @@ class Request:
         measured: where the model was found.
         recipe: whose validation examples may be used; None for none.
         runs: where folders and artifacts are kept.
+        notes: sentences that are told before anything else.
     """
 
     evaluating: Evaluating
     measured: Measured
     recipe: Recipe | None
     runs: Path
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
             if not isinstance(event, Progress):
                 _log(path, event)
 
+    for note in request.notes:
+        emit(Notice(note))
     maker = Maker(runtime, store, emit)
     validation, longest = Validation(), None
     if made is not None:
