@@ -72,7 +72,7 @@ def read_file(path: Path, option: str = "data.source") -> list[Record]:
     text = read_text(path, option)
     if suffix in _DELIMITERS:
         return _table(text, path, _DELIMITERS[suffix])
-    if suffix == ".json" or text.lstrip()[:1] == "[":
+    if suffix == ".json" or _is_array(text):
         return _array(text, path)
     return _lines(text, path)
 
@@ -133,6 +133,17 @@ def _array(text: str, path: Path) -> list[Record]:
         found = f"an object with {', '.join(content)}" if isinstance(content, dict) else type(content).__name__
         raise DataError(f'{path} holds {found}. Expected an array of rows, or {{"data": [...]}}.')
     return [Record(number, f"{path.name}: row {number}", row) for number, row in enumerate(rows, 1)]
+
+
+def _is_array(text: str) -> bool:
+    """Whether JSON is one array of rows. An array of other things in the first line is a row, and a wrong one."""
+    first = text.lstrip().partition("\n")[0]
+    if not first.startswith("["):
+        return False
+    try:
+        return all(isinstance(row, dict) for row in json.loads(first))
+    except (ValueError, RecursionError):
+        return True  # goes on in the next line, or is broken, and reading it says how
 
 
 def _lines(text: str, path: Path) -> list[Record]:

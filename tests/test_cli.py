@@ -142,8 +142,10 @@ def test_recipes_in_folders_are_counted_and_listed_on_demand(folder: Path) -> No
     own = langxfer("recipes", "paper/qwen-2.5-3b").stdout.splitlines()
     assert len(own) == 30 and all(line.startswith("paper/qwen-2.5-3b/") for line in own)
     assert len(json.loads(langxfer("recipes", "--json").stdout)) > 154
+    (one,) = langxfer("recipes", "quickstart").stdout.splitlines()
+    assert one.startswith("quickstart ") and Path(one.split()[-1]).is_file()
     wrong = langxfer("recipes", "papre")
-    assert wrong.returncode == 2 and "no recipe is in papre" in wrong.stderr
+    assert wrong.returncode == 2 and "no recipe is called papre or lies in it" in wrong.stderr
     assert "paper/… (154)" in langxfer("plugins").stdout
 
 
