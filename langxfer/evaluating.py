@@ -38,7 +38,7 @@ def evaluate(
         what: evaluators, names of evaluators (in a list, or with commas), or a recipe, whose evaluators are taken, and
             whose validation examples they may use: a file, the name of an installed one, or a ``Recipe``.
         before: of a run folder, measure the model that training started from.
-        limit: the option of that name of all evaluators.
+        limit: the option of that name of all evaluators that have it; a notice names the others.
         overrides: ``path=value`` as given to ``--set``, for names and for a recipe's file.
         compute: where and how fast; None for the recipe's.
         catalog: where names are looked up; None for all that is installed.
@@ -58,7 +58,9 @@ def evaluate(
         recipe = recipe and recipe.model_copy(update={"compute": compute})
     from langxfer.engine.evaluation_job import Request, evaluate_model
 
-    return evaluate_model(Request(evaluating, measured, recipe, Path(runs)), observe)
+    whole = loading.unlimited(evaluating.evaluators) if limit is not None else []
+    notes = (f"--limit {limit}: measured in full, having no such option: {', '.join(whole)}",) if whole else ()
+    return evaluate_model(Request(evaluating, measured, recipe, Path(runs), notes), observe)
 
 
 def _measured(model: str | Path | Model, before: bool) -> Measured:

@@ -33,6 +33,7 @@ __all__ = [
     "load_translating",
     "narrowed",
     "schema",
+    "unlimited",
 ]
 
 
@@ -130,7 +131,7 @@ def load_evaluating(
         model: the options ``source``, …; they take the place of those in the recipe.
         catalog: the words that may be used.
         overrides: ``path=value`` as given to ``--set``: of the recipe, or of model, evaluators and compute.
-        limit: the option of that name of all evaluators; None leaves it as it is.
+        limit: the option of that name of all evaluators that have it; None leaves it as it is.
 
     Raises:
         RecipeError: with everything that is wrong.
@@ -156,14 +157,23 @@ def evaluating_of(recipe: Recipe, model: Mapping[str, Any], limit: int | None = 
 
 
 def limited(evaluating: Evaluating, limit: int | None) -> Evaluating:
-    """The same with the option ``limit`` of all evaluators; None leaves it as it is.
+    """The same with the option ``limit`` of all evaluators that have it; None leaves it as it is.
 
     Raises:
-        RecipeError: one of them has no such option.
+        RecipeError: none of them has it.
     """
     if limit is None:
         return evaluating
-    return evaluating.model_copy(update={"evaluators": tuple(_limited(own, limit) for own in evaluating.evaluators)})
+    if len(unlimited(evaluating.evaluators)) == len(evaluating.evaluators):
+        names = ", ".join(own.name for own in evaluating.evaluators)
+        raise RecipeError(f"--limit: no evaluator has an option of this name ({names}). Leave it out.")
+    evaluators = tuple(_limited(own, limit) for own in evaluating.evaluators)
+    return evaluating.model_copy(update={"evaluators": evaluators})
+
+
+def unlimited(evaluators: Sequence[Evaluator]) -> list[str]:
+    """Names of the evaluators that have no option ``limit``."""
+    return [own.name for own in evaluators if "limit" not in type(own).model_fields]
 
 
 def _of_recipe(recipe: Recipe, name: str, limit: int | None) -> tuple[Evaluating, Recipe]:
@@ -175,9 +185,7 @@ def _of_recipe(recipe: Recipe, name: str, limit: int | None) -> tuple[Evaluating
 
 
 def _limited(evaluator: Evaluator, limit: int) -> Evaluator:
-    if "limit" not in type(evaluator).model_fields:
-        raise RecipeError(f'--limit: evaluator "{evaluator.name}" has no option of this name. Leave out one of them.')
-    return evaluator.model_copy(update={"limit": limit})
+    return evaluator if unlimited([evaluator]) else evaluator.model_copy(update={"limit": limit})
 
 
 def _instead(model: Any, other: Mapping[str, Any]) -> dict[str, Any]:

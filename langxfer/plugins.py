@@ -234,10 +234,21 @@ def _ask(plugin: Any) -> _Answers:
             near = difflib.get_close_matches(name, known, 1)
             advice = f" Did you mean {near[0]}?" if near else ""
             raise PluginError(f"{name} is not a hook.{advice}  Hooks: {', '.join(known)}.")
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(_nothing_in(plugin, known))
     components = [cls for kind in KINDS for cls in _ask_kind(manager, kind)]
     recipes = _ask_recipes(manager)
     observes = bool(manager.hook.observe.get_hookimpls())
     return _Answers(components, recipes, (lambda event: manager.hook.observe(event=event)) if observes else None)
+
+
+def _nothing_in(plugin: Any, known: Collection[str]) -> str:
+    """What to say of a plugin without any hook, the mark of which is easily forgotten."""
+    own = [name for name, value in inspect.getmembers(plugin, inspect.isfunction)]
+    alike = [name for name in own if name in known or name.startswith("register_")]
+    if alike:
+        return f"it registers nothing: {', '.join(alike)} lacks @hookimpl. Put it above each hook."
+    return f"it registers nothing. Expected Python with functions that are marked @hookimpl: {', '.join(known)}."
 
 
 def _call(manager: pluggy.PluginManager, hook: str) -> Any:

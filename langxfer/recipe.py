@@ -125,7 +125,7 @@ class Training(Section):
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Way from peak to minimum.")
     warmup: float = Field(0.0, ge=0, description="Warm-up: a share of all steps if below 1, else a number of steps.")
     batch_size: int = Field(8, ge=1, description="Examples per optimizer step (one example has up to four views).")
-    epochs: float = Field(1.0, gt=0, description="Passes over the data; ignored when steps is given.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the data; not together with steps.")
     steps: int | None = Field(None, ge=1, description="Optimizer steps, instead of epochs.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay of matrices.")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment.")
@@ -145,7 +145,10 @@ class Training(Section):
         if self.schedule == "constant" and self.min_learning_rate != fields["min_learning_rate"].default:
             raise ValueError("min_learning_rate has no effect with schedule: constant. Remove one of them")
         if self.steps is not None and self.epochs != fields["epochs"].default:
-            raise ValueError("epochs and steps are both given. Keep one of them")
+            raise ValueError(
+                f"epochs ({self.epochs:g}) and steps ({self.steps}) are both given. Keep one of them: remove the other "
+                f"from the recipe, or set it back with --set, epochs to {fields['epochs'].default:g} or steps to null."
+            )
         return self
 
 

@@ -72,7 +72,7 @@ def read_file(path: Path, option: str = "data.source") -> list[Record]:
     text = read_text(path, option)
     if suffix in _DELIMITERS:
         return _table(text, path, _DELIMITERS[suffix])
-    if suffix == ".json" or text.lstrip()[:1] == "[":
+    if suffix == ".json" or _is_array(text):
         return _array(text, path)
     return _lines(text, path)
 
@@ -135,6 +135,17 @@ def _array(text: str, path: Path) -> list[Record]:
     return [Record(number, f"{path.name}: row {number}", row) for number, row in enumerate(rows, 1)]
 
 
+def _is_array(text: str) -> bool:
+    """Whether JSON is one array of rows. An array of other things in the first line is a row, and a wrong one."""
+    first = text.lstrip().partition("\n")[0]
+    if not first.startswith("["):
+        return False
+    try:
+        return all(isinstance(row, dict) for row in json.loads(first))
+    except (ValueError, RecursionError):
+        return True  # goes on in the next line, or is broken, and reading it says how
+
+
 def _lines(text: str, path: Path) -> list[Record]:
     # Only a line feed ends a record: text may hold U+2028 and other characters that splitlines() obeys.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -193,6 +204,25 @@ def _parquet(path: Path) -> list[Record]:
     # Arrow, fsspec and datasets each have their own exceptions for a broken file.
     except Exception as error:
         raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
+
+
+def parquet_size(path: Path, option: str = "data.source") -> int:
+    """The number of rows in a Parquet file, from its footer alone.
+
+    Raises:
+        DataError: the file is broken, or holds no rows.
+    """
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            rows = file.metadata.num_rows
+    except (ArrowException, OSError) as error:  # Arrow's own exceptions for a broken file are among both
+        raise DataError(f"{path} cannot be read as Parquet: {first_line(error)}") from None
+    if not rows:
+        raise DataError(f"{option} {path}: it holds no rows.")
+    return rows
 
 
 @contextmanager

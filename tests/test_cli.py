@@ -129,14 +129,23 @@ def test_plan_of_an_unknown_model_out_of_reach_is_an_error(folder: Path) -> None
     assert result.returncode == 2 and '"8xtpu" is no machine' in result.stderr
 
 
+@pytest.mark.parametrize("verb", ["plan", "check", "evaluate tiny"])
+def test_runs_that_cannot_be_a_folder(verb: str, folder: Path, fake_plugin: Path) -> None:
+    result = langxfer(*verb.split(), "r.yaml", "--plugin", str(fake_plugin), "--runs", "rows.jsonl", cwd=folder)
+    assert result.returncode == 1, result.stdout
+    assert "rows.jsonl: is not a folder. Choose another one with --runs." in result.stderr
+
+
 def test_recipes_in_folders_are_counted_and_listed_on_demand(folder: Path) -> None:
     listed = langxfer("recipes").stdout
     assert "paper/… (154)" in listed and "sw-clo" not in listed and "\nsft-eng " in listed
     own = langxfer("recipes", "paper/qwen-2.5-3b").stdout.splitlines()
     assert len(own) == 30 and all(line.startswith("paper/qwen-2.5-3b/") for line in own)
     assert len(json.loads(langxfer("recipes", "--json").stdout)) > 154
+    (one,) = langxfer("recipes", "quickstart").stdout.splitlines()
+    assert one.startswith("quickstart ") and Path(one.split()[-1]).is_file()
     wrong = langxfer("recipes", "papre")
-    assert wrong.returncode == 2 and "no recipe is in papre" in wrong.stderr
+    assert wrong.returncode == 2 and "no recipe is called papre or lies in it" in wrong.stderr
     assert "paper/… (154)" in langxfer("plugins").stdout
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 import langxfer
 from langxfer import cli
 from langxfer.cli.compare import print_comparison
-from langxfer.report.compare_runs import compare_finished
+from langxfer.report.compare_runs import check_asked, compare_finished
 from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
 from tests.report.finished_values import finished, shares
@@ -158,6 +158,7 @@ def test_tables_fit_into_120_columns_and_lose_nothing(count):
         (["clo", "sft", "-o", "table.txt"], "expected a name that ends in .md, .csv, .tex, .json"),
         (["clo", "sft", "-o", "absent/table.md"], "cannot be written"),
         (["clo", "sft", "--published", "absent.yaml"], "absent.yaml cannot be read"),
+        (["clo", "sft", "-o", "empty", "--format", "markdown"], "cannot be written: it is a folder"),
         (["clo", "sft", "--format", "html"], "html"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -168,3 +169,31 @@ def test_mistakes_are_sentences(verb, folders, home, arguments, said):
     code, printed, errors = verb("compare", *(places.get(argument, argument) for argument in arguments))
     assert code == 2 and said in " ".join(errors.split()) and not printed
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["clo.yaml"], "two or more runs are compared"),
+        (["clo.yaml", "clo.yaml"], "each named once"),
+        (
+            ["clo.yaml", "sft.yaml", "--baseline", "typo"],
+            "the baseline typo is none of them: before, clo, sft, or a",
+        ),
+        (["clo.yaml", "sft.yaml", "--baseline", "3"], "the baseline 3 is none of them"),
+        (["clo.yaml", "sft.yaml", "--published", "absent.yaml"], "absent.yaml cannot be read: No such file"),
+        (["clo.yaml", "sft.yaml", "-o", "absent/table.md"], "cannot be written: there is no folder absent"),
+        (["clo.yaml", "empty"], "neither a run folder (no filled.yaml) nor one that langxfer evaluate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_recipes_do_not_decide_is_checked_before_they_run(verb, home, tmp_path, arguments, said):
+    (home / "empty").mkdir(exist_ok=True)
+    code, printed, errors = verb("compare", *arguments, "--runs", tmp_path / "runs")
+    assert code == 2 and said in " ".join(errors.split()) and not printed
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("baseline", [None, "before", "clo", "2", "clo-0123456789"])
+def test_baselines_that_may_be_there(baseline):
+    check_asked(2, ["clo", "sft"], ["clo-", "sft-"], baseline, None)

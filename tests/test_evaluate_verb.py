@@ -203,7 +203,7 @@ MISTAKES = [
     (["tiny", "held_out"], 2, "held_out: needs validation examples"),
     (["tiny", "language_fidelity"], 2, "there are no prompts"),
     (["tiny", "tiny.yaml", "--before"], 2, "is no run folder"),
-    (["tiny", "tiny.yaml", "--limit", "3"], 2, 'evaluator "held_out" has no option of this name'),
+    (["tiny", "held_out", "--limit", "3"], 2, "--limit: no evaluator has an option of this name (held_out)"),
     (["tiny", "held_out,held_out", "--set", "held_out.margins=false"], 2, "Write evaluators[0].margins=false"),
     (["tiny", "held_out", "--set", "held_out.margin=false"], 2, 'Did you mean "margins"?'),
     (["tiny", "held_out", "--set", "data.limit=3"], 2, "data"),

@@ -15,6 +15,7 @@ from langxfer.builtin.evaluators.language_fidelity import LanguageFidelity
 from langxfer.builtin.evaluators.perplexity import Perplexity
 from langxfer.engine import models, stages, weights
 from langxfer.errors import DataError, RecipeError
+from langxfer.events import Notice
 from langxfer.report.finished import read_finished
 
 CPU = langxfer.Compute(device="cpu", threads=1)
@@ -70,8 +71,13 @@ def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Pat
     assert {score.n for score in found.scores["held_out"] if "bits" in score.name} == {4}
     by_file = langxfer.evaluate(str(tiny), recipe, catalog=catalog)
     assert not by_file.did_work and by_file.evaluations == found.evaluations
-    with pytest.raises(RecipeError, match=r'evaluator "held_out" has no option of this name'):
-        langxfer.evaluate(tiny, loaded, limit=2)
+    said: list[object] = []
+    fewer = langxfer.evaluate(tiny, loaded, limit=2, observe=said.append)
+    assert Notice("--limit 2: measured in full, having no such option: held_out") in said
+    assert fewer.scores["held_out"] == found.scores["held_out"]
+    assert max(score.n for score in fewer.scores["language_fidelity"]) == 2
+    with pytest.raises(RecipeError, match=r"--limit: no evaluator has an option of this name \(held_out\)"):
+        langxfer.evaluate(tiny, loaded.model_copy(update={"evaluators": loaded.evaluators[1:]}), limit=2)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,12 @@ BROKEN = {
     "hook name": (SIMPO.replace("register_objectives", "register_objektives"), "register_objektives is not a hook."),
     "near hook": (SIMPO.replace("register_objectives", "register_objektives"), "Did you mean register_objectives?"),
     "hook arguments": (SIMPO.replace("register_objectives()", "register_objectives(loss)"), "arguments"),
+    "no hook at all": ("x = 1", "it registers nothing. Expected Python with functions that are marked @hookimpl: obs"),
+    "rows": ('{"instruction": "a", "output": "b"}', "it registers nothing. Expected Python"),
+    "no mark": (
+        SIMPO.replace("    @hookimpl\n", ""),
+        "it registers nothing: register_objectives lacks @hookimpl. Put it above each hook.",
+    ),
     "hook raises": (SIMPO.replace("return [Simpo]", "raise KeyError('x')"), "register_objectives raised KeyError: 'x'"),
     "no list": (SIMPO.replace("return [Simpo]", "return Simpo"), "expected a list of Objective classes"),
     "other kind": (

@@ -163,7 +163,12 @@ def test_runs_that_cannot_be_pushed(finished: Path, tmp_path: Path) -> None:
 
 def test_a_card_that_cannot_be_used(finished: Path, tmp_path: Path) -> None:
     own = tmp_path / "card.md"
-    with pytest.raises(RecipeError, match=r"--card .*card.md: cannot be used"):
+    with pytest.raises(RecipeError, match=r"--card .*card.md: no such file\.$"):
+        prepare(finished, "me/x", card=own)
+    with pytest.raises(RecipeError, match=r"--card .*: is a folder\.$"):
+        prepare(finished, "me/x", card=tmp_path)
+    own.write_bytes(b"# \xff")
+    with pytest.raises(RecipeError, match=r"--card .*card.md: is not UTF-8"):
         prepare(finished, "me/x", card=own)
     own.write_text("---\nlicense: [\n---\n")
     with pytest.raises(RecipeError, match=r"--card .*card.md: cannot be used"):

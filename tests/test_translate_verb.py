@@ -286,6 +286,11 @@ MISTAKES = [
     (("a.txt", "--translator", "absent.yaml"), "absent.yaml cannot be read"),
     (("a.txt", "--translator", "wrong.yaml"), "wrong.yaml:2  translator.beam_size is"),
     (("absent.txt",), "absent.txt: no such file"),
+    ((".",), ".: is a folder. Name the files in it"),
+    (("a.txt", "--references", "."), ".: is a folder. Name the files in it (--references)"),
+    (("a.txt", "--references", "rows.jsonl"), "ends in .jsonl holds jsonl, and the input a.txt is read as text"),
+    (("a.txt", "--lines", "--references", "m.tmx"), "ends in .tmx holds tmx, and the input a.txt is read as text"),
+    (("rows.jsonl", "--references", "a.txt"), "ends in .txt holds text, and the input rows.jsonl is read as jsonl"),
     (("a.txt", "-o", "a.txt"), "is the input itself"),
     (("a.txt", "-o", "none/a.txt"), "none: no such folder"),
     (("a.txt", "rows.jsonl", "-o", "b.txt"), "b.txt is not a folder"),
@@ -300,7 +305,7 @@ MISTAKES = [
     (("a.txt", "--lines", "--references", "short.txt"), "the references end at short.txt:1, and there is more"),
     (("short.txt", "--lines", "--references", "a.txt"), "there is a reference at a.txt:2, and nothing more"),
     (
-        ("rows.jsonl", "--fields", "output", "--references", "a.txt", "--reference-fields", "a,b"),
+        ("rows.jsonl", "--fields", "output", "--references", "other.jsonl", "--reference-fields", "a,b"),
         "1 fields and 2 reference",
     ),
 ]

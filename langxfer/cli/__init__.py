@@ -168,7 +168,8 @@ def plugins_(plugin: PluginOption = None, json_: JsonOption = False) -> None:
 @app.command()
 def recipes(
     under: Annotated[
-        str | None, typer.Argument(metavar="FOLDER", help="List those of a folder, such as paper/llama-3-8b.")
+        str | None,
+        typer.Argument(metavar="FOLDER_OR_NAME", help="List those of a folder, such as paper/llama-3-8b, or one."),
     ] = None,
     plugin: PluginOption = None,
     json_: JsonOption = False,
@@ -179,11 +180,10 @@ def recipes(
     """
     catalog = plugins.load(plugin or ())
     start = f"{under.rstrip('/')}/" if under else ""
-    names = [name for name in catalog.recipes if name.startswith(start)]
+    names = [name for name in catalog.recipes if name.startswith(start) or name == under]
     if not names:
-        raise RecipeError(
-            f"no recipe is in {under}.  Installed recipes: {', '.join(plugins.grouped(catalog.recipes))}."
-        )
+        known = ", ".join(plugins.grouped(catalog.recipes))
+        raise RecipeError(f"no recipe is called {under} or lies in it.  Installed recipes: {known}.")
     if json_:
         _print_json(
             [

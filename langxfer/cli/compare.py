@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,8 @@ from rich.table import Table
 from langxfer import loading, plugins
 from langxfer.cli.options import PluginOption, RunsOption, err, out
 from langxfer.errors import RecipeError
-from langxfer.report.compare_runs import compare_runs
+from langxfer.report.compare_runs import check_asked, check_several, compare_runs
+from langxfer.report.finished import read_finished
 from langxfer.report.html.writing import write_methods_report
 from langxfer.report.method_formats import FORMATS, HTML, SUFFIXES
 from langxfer.report.recipe_differences import in_words
@@ -92,7 +94,10 @@ def compare(
     Example:  langxfer compare recipes/sft.yaml recipes/clo.yaml --only 'belebele/*' -o table.tex
     """
     style = _style(format_, output)
-    folders = _folders(arguments, plugin, runs)
+    check_several(arguments)
+    if output is not None:
+        _check_writable(output)
+    folders = _folders(arguments, plugin, runs, lambda *names: check_asked(len(arguments), *names, baseline, published))
     from langxfer.engine.runtime import is_main_process
 
     if not is_main_process():
@@ -124,15 +129,35 @@ def _style(format_: Format | None, output: Path | None) -> str | None:
     return format_.value if format_ else SUFFIXES[output.suffix]
 
 
-def _folders(arguments: Sequence[str], plugin: Sequence[Path] | None, runs: Path) -> list[Path]:
-    """What is no folder is a recipe. All recipes are read before the first is run."""
+def _check_writable(output: Path) -> None:
+    """See that a file can be written there, before recipes are run. Until then what is there stays as it is."""
+    if output.is_dir():
+        raise RecipeError(f"-o {output} cannot be written: it is a folder. Name a file.")
+    if not output.parent.is_dir():
+        raise RecipeError(f"-o {output} cannot be written: there is no folder {output.parent}. Make it first.")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise RecipeError(f"-o {output} cannot be written: permission denied. Choose another place.")
+
+
+def _folders(
+    arguments: Sequence[str],
+    plugin: Sequence[Path] | None,
+    runs: Path,
+    check: Callable[[Sequence[str], Sequence[str]], None],
+) -> list[Path]:
+    """What is no folder is a recipe. All recipes are read, and titles and folders checked, before the first is run."""
     given = [None if Path(argument).is_dir() else argument for argument in arguments]
     catalog = plugins.load(plugin or ())
     loaded = [name and loading.load_recipe(name, catalog) for name in given]
     if not any(loaded):
         return [Path(argument) for argument in arguments]
     from langxfer.cli.execution import execute
+    from langxfer.engine.folder import named
 
+    there = [read_finished(Path(argument)) for argument, own in zip(arguments, loaded, strict=True) if not own]
+    titles = [own.recipe.title for own in loaded if own]
+    folders = [*(run.path.resolve().name for run in there), *(named(title, "") for title in titles)]
+    check([*(run.title for run in there), *titles], folders)
     return [
         execute(own, catalog, runs).path if own else Path(argument)
         for argument, own in zip(arguments, loaded, strict=True)

@@ -47,7 +47,9 @@ SetOption = Annotated[
 BeforeOption = Annotated[bool, typer.Option("--before", help="Of a run folder, the model before training.")]
 LimitOption = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="The option limit of every evaluator: a quick look.", show_default=False),
+    typer.Option(
+        metavar="N", min=1, help="The option limit of every evaluator that has it: a quick look.", show_default=False
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
+from langxfer import records
 from langxfer.engine import models, plan, preflight, sources, tracking
 from langxfer.engine.selection import advice, chosen
 from langxfer.engine.store import Store
@@ -16,11 +17,12 @@ from langxfer.errors import ArtifactError, LangxferError
 from langxfer.recipe import Phase, Recipe
 
 LARGE = 64 << 20  # bytes; larger files are not read whole by a check
+NEEDED = ("data", "model")  # without them nothing can be said of references
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``unknown`` means that it cannot be known before the model is fetched."""
+    """One thing that was looked at. ``unknown`` means that it cannot be known before model or data are read."""
 
     verdict: Literal["ok", "warning", "problem", "unknown"]
     subject: str
@@ -28,16 +30,23 @@ class Finding:
 
 
 def check(recipe: Recipe, runs: Path) -> list[Finding]:
-    """Look at everything, and go on after a problem. The recipe's paths must be resolved."""
-    return [
+    """Look at everything, and go on after a problem. The recipe's paths must be resolved.
+
+    Raises:
+        ArtifactError: ``runs`` cannot be a folder.
+    """
+    store = Store(runs / "artifacts")
+    findings = [
         *_attempt("data", lambda: _data(recipe)),
         *_attempt("translator", lambda: _translator(recipe)),
         *_attempt("model", lambda: _model(recipe)),
         *_attempt("selector", lambda: _selectors(recipe)),
         *_attempt("evaluators", lambda: _evaluators(recipe)),
-        *_attempt("reference", lambda: _reference(recipe, runs)),
-        *_attempt("tracking", lambda: _tracking(recipe)),
     ]
+    if not any(finding.verdict == "problem" and finding.subject in NEEDED for finding in findings):
+        said = {finding.text for finding in findings}  # the plan asks all of them once more
+        findings += [own for own in _attempt("reference", lambda: _reference(recipe, store)) if own.text not in said]
+    return [*findings, *_attempt("tracking", lambda: _tracking(recipe))]
 
 
 def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -54,13 +63,17 @@ def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Findin
 def _data(recipe: Recipe) -> Iterator[Finding]:
     data = recipe.data
     path = sources.locate(data)
+    sources.check_options(data, path)
     if path is None:
         yield Finding("unknown", "data", f"{data.source} is a hub dataset: it is read when the run starts")
         return
-    if path.suffix not in (".json", ".jsonl") or path.stat().st_size > LARGE:
-        yield Finding(
-            "ok", "data", f"{path.name} is there ({path.stat().st_size:,} bytes); its rows are read by the run"
-        )
+    if path.suffix.lower() == ".parquet":
+        rows = records.parquet_size(path)
+        yield Finding("unknown", "data", f"{path.name} has {rows:,} rows; the run sees which of them can be used")
+        return
+    if path.stat().st_size > LARGE:
+        text = f"{path.name} is there ({path.stat().st_size:,} bytes); its rows are read by the run"
+        yield Finding("unknown", "data", text)
         return
     rows, rejected = sources.read(data)
     train, validation = sources.split(rows, data)
@@ -85,9 +98,9 @@ def _model(recipe: Recipe) -> Iterator[Finding]:
     models.identify(recipe.model)
     folder = models.local_folder(recipe.model)
     if folder is None:
-        text = (
-            f"{recipe.model.source} is not in the cache; template and selectors are checked when the run has fetched it"
-        )
+        local = Path(recipe.model.source).is_file()  # a .gguf file: identify has seen that it is one
+        state, then = ("is a GGUF file", "converted") if local else ("is not in the cache", "fetched")
+        text = f"{recipe.model.source} {state}; template and selectors are checked when the run has {then} it"
         yield Finding("unknown", "model", text)
         return
     yield Finding("ok", "model", recipe.model.source)
@@ -139,8 +152,7 @@ def _evaluators(recipe: Recipe) -> Iterator[Finding]:
             yield Finding(verdict, "evaluators", str(problem))
 
 
-def _reference(recipe: Recipe, runs: Path) -> Iterator[Finding]:
-    store = Store(runs / "artifacts")
+def _reference(recipe: Recipe, store: Store) -> Iterator[Finding]:
     for number, phase in enumerate(plan.build(recipe).phases):
         name = f"phases[{number}] {phase.phase.objective.name}"
         if phase.reference is None:

@@ -22,9 +22,9 @@ from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
-from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
-from langxfer.events import Event, Progress
+from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Evaluating, Recipe
 from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
 
@@ -38,12 +38,14 @@ class Request:
         measured: where the model was found.
         recipe: whose validation examples may be used; None for none.
         runs: where folders and artifacts are kept.
+        notes: sentences that are told before anything else.
     """
 
     evaluating: Evaluating
     measured: Measured
     recipe: Recipe | None
     runs: Path
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
             if not isinstance(event, Progress):
                 _log(path, event)
 
+    for note in request.notes:
+        emit(Notice(note))
     maker = Maker(runtime, store, emit)
     validation, longest = Validation(), None
     if made is not None:
@@ -155,15 +159,14 @@ def _slug(name: str) -> str:
 
 def _log(path: Path, event: Event) -> None:
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
-    with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        with open(path / "events.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    make_folder(path)
+    with storage_errors(path), open(path / "events.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: dict[str, Any]) -> None:
     """scores.jsonl, rows and generations by evaluator, the recipe of the measured run, manifest.json."""
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     run = request.measured.run
     if run is not None:
         shutil.copyfile(run / "filled.yaml", path / RECIPE)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from langxfer.engine import models
-from langxfer.engine.store import file_digest, storage_errors, write_atomically
+from langxfer.engine.store import file_digest, make_folder, storage_errors, write_atomically
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.report.finished import Finished, read_finished
 from langxfer.translation.conversion import run_converter
@@ -82,9 +82,10 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
         raise ArtifactError(f"{model}: the model is not there. The same langxfer run writes it anew.")
     _check_target(target)
     partial = target.with_name(f".{target.name}.partial")
-    with storage_errors(target):
+    with storage_errors(target, "-o"):
         shutil.rmtree(partial, ignore_errors=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(partial, "-o")  # seen before the model is read; the writers make it themselves
+        partial.rmdir()
         try:
             WRITERS[options.format](model, partial, options)
             compared = _compare(finished, model, partial, options, say)
@@ -97,10 +98,10 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
 
 
 def _check_target(target: Path) -> None:
-    if target.is_dir():
+    if os.path.isdir(target):  # which answers no for a name that is too long
         if any(target.iterdir()) and not (target / MANIFEST).is_file():
             raise ArtifactError(f"{target}: is not empty, and no export of langxfer. Choose another folder with -o.")
-    elif target.exists():
+    elif os.path.exists(target):
         raise ArtifactError(f"{target}: is a file. Choose another folder with -o.")
 
 

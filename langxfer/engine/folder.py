@@ -30,7 +30,7 @@ from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import stages, translation_report, weights
 from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
-from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
@@ -69,8 +69,8 @@ class RunFolder:
 
     def begin(self, recipe: Recipe, plan: Plan, store: Store, written: Written | None) -> None:
         """Recipe and plan, before anything else happens."""
+        make_folder(self.path)
         with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             if written is not None:
                 write_atomically(self.path / "recipe.yaml", written.text)
             write_atomically(self.path / "filled.yaml", filled(recipe))

@@ -170,9 +170,25 @@ def _rank(reply: Mapping[str, Any]) -> tuple[bool, float, str]:
 # ---------------------------------------------------------------- parts of a row
 
 
+KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a decimal number",
+    type(None): "null",
+}
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls a value; a table may hold others."""
+    return KINDS.get(type(value), type(value).__name__)
+
+
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise _Unusable(f"not an object but {type(value).__name__}")
+        raise _Unusable(f"not an object but {_kind(value)}")
     return value
 
 
@@ -181,7 +197,7 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     if value is None:
         raise _Unusable(f'no field "{name}"')
     if not isinstance(value, str):
-        raise _Unusable(f'field "{name}" is {type(value).__name__}, not text')
+        raise _Unusable(f'field "{name}" is {_kind(value)}, not text')
     return value.strip()
 
 
@@ -220,7 +236,7 @@ def _side(row: Mapping[str, Any], tag: str, fields: Fields) -> Turn:
 def _first_turn(messages: Any, data: Data) -> Turn:
     """The first user message and the assistant message right after it."""
     if not isinstance(messages, list):
-        raise _Unusable(f'field "{data.fields.messages}" is {type(messages).__name__}, not a list of messages')
+        raise _Unusable(f'field "{data.fields.messages}" is {_kind(messages)}, not a list of messages')
     spoken = [_object(message) for message in messages]
     roles = [message.get("role") for message in spoken]
     if "user" not in roles:
@@ -239,7 +255,7 @@ def _id(record: Record, name: str) -> str:
     if value is None or value == "":
         return f"row-{record.number}"
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _Unusable(f'id field "{name}" is {type(value).__name__}, not text or a whole number')
+        raise _Unusable(f'id field "{name}" is {_kind(value)}, not text or a whole number')
     _check_unicode(str(value), "id")
     return str(value)
 

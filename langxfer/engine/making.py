@@ -10,7 +10,7 @@ from typing import Any
 
 from langxfer.engine.plan import Stage
 from langxfer.engine.runtime import PeakMemory, Runtime, free
-from langxfer.engine.store import Artifact, Store, storage_errors
+from langxfer.engine.store import Artifact, Store, make_folder, storage_errors
 from langxfer.errors import ArtifactError, LangxferError, StageError
 from langxfer.events import Event, StageFinished, StageSkipped, StageStarted
 
@@ -72,8 +72,7 @@ class Maker:
         runtime, store = self.runtime, self.store
         partial = store.partial(stage.name, stage.key)
         self.emit(StageStarted(stage.label, stage.key, resumed=partial.exists()))
-        with storage_errors(partial):
-            partial.mkdir(parents=True, exist_ok=True)
+        make_folder(partial)
         runtime.barrier()
         began, peak = time.monotonic(), PeakMemory(runtime.device)
         facts = _guarded(stage, partial, lambda: make(partial))

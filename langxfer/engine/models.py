@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langxfer import hub
+from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
 from langxfer.engine.store import digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import first_line
@@ -84,6 +85,7 @@ def identify(model: Model) -> ModelIdentity:
             raise RecipeError(
                 f"model.source {source}: no such file. Give the path of a .gguf file, relative to the recipe."
             )
+        check_gguf(Path(source))
         fixed = digest({"gguf": _cached_digest(Path(source)), "converter": CONVERTER})
         return ModelIdentity(fixed, fixed)
     if _is_folder(source):
@@ -97,7 +99,11 @@ def identify(model: Model) -> ModelIdentity:
 
 
 def folder_identity(folder: Path) -> ModelIdentity:
-    """Digests of a folder in transformers format."""
+    """Digests of a folder in transformers format.
+
+    Raises:
+        RecipeError: it is none, or one of its files is broken.
+    """
 
     def digests(patterns: tuple[str, ...]) -> dict[str, str]:
         names = sorted({path.name for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
@@ -108,6 +114,7 @@ def folder_identity(folder: Path) -> ModelIdentity:
             f"model.source {folder}: expected config.json and *.safetensors there. "
             "Point it at a folder that save_pretrained wrote."
         )
+    stored_shapes(folder)  # a file that cannot be used is found now, and not when the data is translated
     tokenizer = {name: value for name, value in digests(TOKENIZER).items() if not name.endswith(".safetensors")}
     return ModelIdentity(digest({**digests(WEIGHTS), **digests(CONFIG)}), digest(tokenizer))
 
@@ -269,14 +276,13 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in a folder's safetensors files, from their headers alone.
 
     An output layer that the configuration ties to the token embedding is left out, as it is no parameter of its own.
+
+    Raises:
+        RecipeError: one of the files is broken, or was not fetched.
     """
     found: dict[str, tuple[int, ...]] = {}
     for path in sorted(folder.glob("*.safetensors")):
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))
-        found |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if config.get("tie_word_embeddings"):
+        found |= tensor_shapes(path)
+    if model_config(folder).get("tie_word_embeddings"):
         found.pop("lm_head.weight", None)
     return found

@@ -139,10 +139,14 @@ def _texts(run: Finished) -> Iterator[tuple[str, str]]:
 def _read_card(path: Path) -> str:
     from huggingface_hub import ModelCard
 
+    if not path.is_file():
+        raise RecipeError(f"--card {path}: {'is a folder' if path.is_dir() else 'no such file'}.")
     try:
         return str(ModelCard.load(path))
-    except Exception as error:  # not a file, not UTF-8, or front matter that is no YAML or not what the hub reads
-        raise RecipeError(f"--card {path}: cannot be used ({type(error).__name__}: {first_line(error)}).") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"--card {path}: is not UTF-8. Save the file as UTF-8.") from None
+    except Exception as error:  # front matter that is no YAML or not what the hub reads
+        raise RecipeError(f"--card {path}: cannot be used ({first_line(error)}).") from None
 
 
 def _stale(api: HfApi, upload: Upload) -> list[str]:

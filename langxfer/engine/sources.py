@@ -81,7 +81,7 @@ def identity(data: Data) -> dict[str, Any]:
         RecipeError: options of ``data`` that its source or format does not use.
     """
     path = locate(data)
-    _check_options(data, path)
+    check_options(data, path)
     if path is None:
         return {"hub": data.source, "subset": data.subset, "split": data.split, "commit": _hub_commit(data)}
     try:
@@ -94,8 +94,12 @@ def _hub_commit(data: Data) -> str:
     return hub.commit("dataset", data.source, data.revision, "data.source")
 
 
-def _check_options(data: Data, path: Path | None) -> None:
-    """Options without effect are refused. Defaults pass, because a filled recipe writes them out."""
+def check_options(data: Data, path: Path | None) -> None:
+    """Options without effect are refused. Defaults pass, because a filled recipe writes them out.
+
+    Raises:
+        RecipeError: options that the source (``path``, None for a hub dataset) or the format does not use.
+    """
     problems = [
         f"data.fields.{option} has no effect with format {data.format}. Remove it"
         for option in type(data.fields).model_fields
@@ -131,7 +135,7 @@ def read(data: Data) -> tuple[list[SourceRow], list[Rejected]]:
         RecipeError: options of ``data`` that its source or format does not use.
     """
     path = locate(data)
-    _check_options(data, path)
+    check_options(data, path)
     records = read_file(path) if path else read_hub(data.source, data.subset, data.split, _hub_commit(data))
     if not records:
         raise DataError(f"data.source {data.source}: it holds no rows.")

@@ -23,6 +23,8 @@ from langxfer.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 FULL = "the disk is full. Free some space and run again: finished stages are kept."
+# What mkdir raises where a file is in the way, the name is too long, or the file system takes no folders (/proc).
+NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 SCRATCH = "scratch"  # a folder inside a partial artifact that is dropped on commit
 
 
@@ -68,8 +70,8 @@ class Artifact:
 
 
 @contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
-    """A full or read-only disk becomes a sentence instead of a traceback."""
+def storage_errors(where: Path, option: str = "--runs") -> Iterator[None]:
+    """A full or read-only disk becomes a sentence instead of a traceback; ``option`` chooses another place."""
     try:
         yield
     except Exception as error:
@@ -82,14 +84,44 @@ def storage_errors(where: Path) -> Iterator[None]:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         raise ArtifactError(
-            f"{error.filename or where}: cannot write ({error.strerror}). Choose another folder with --runs."
+            f"{error.filename or where}: cannot write ({error.strerror}). Choose another folder with {option}."
         ) from None
 
 
+def make_folder(path: Path, option: str = "--runs") -> None:
+    """Make a folder with those around it, unless it is there.
+
+    Raises:
+        ArtifactError: there can be no folder, or nothing can be written.
+    """
+    with storage_errors(path, option):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in NO_FOLDER:
+                raise
+            raise ArtifactError(
+                f"{error.filename or path}: cannot make this folder ({error.strerror}). Choose another one with "
+                f"{option}."
+            ) from None
+
+
+def _check_place(root: Path) -> None:
+    """See that a folder can be there, if it is not yet."""
+    there = next((path for path in (root, *root.parents) if os.path.lexists(path)), None)
+    if there is not None and not os.path.isdir(there):
+        raise ArtifactError(f"{there}: is not a folder. Choose another one with --runs.")
+
+
 class Store:
-    """The artifacts under one folder, ``ROOT/STAGE/KEY``."""
+    """The artifacts under one folder, ``ROOT/STAGE/KEY``.
+
+    Raises:
+        ArtifactError: ``root`` is no folder, or lies in something that is none.
+    """
 
     def __init__(self, root: Path):
+        _check_place(root)
         self.root = root
 
     def find(self, stage: str, key: str, *, verify: bool = True) -> Artifact | None:
@@ -113,8 +145,8 @@ class Store:
     @contextmanager
     def locked(self, stage: str, key: str) -> Iterator[None]:
         """Keeps other processes on this machine from making the same artifact at the same time."""
+        make_folder(self.root / stage)
         with storage_errors(self.root):
-            (self.root / stage).mkdir(parents=True, exist_ok=True)
             file = open(self.root / stage / f".{key}.lock", "w")  # noqa: SIM115 (held open as the lock)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)

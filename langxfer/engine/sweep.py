@@ -20,7 +20,7 @@ from langxfer.data import read_jsonl
 from langxfer.engine import folder, plan
 from langxfer.engine.plan import Plan
 from langxfer.engine.run import Written, run
-from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.errors import LangxferError, RecipeError
 from langxfer.events import Event, PointFinished, PointStarted
 from langxfer.recipe import Recipe
@@ -212,8 +212,8 @@ class _Folder:
             {"settings": dict(own.settings), "recipe": own.file, "overrides": list(own.overrides), "run": result.run}
             for own, result in zip(self.given.points, self.results, strict=True)
         ]
+        make_folder(self.path)
         with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / EXPANDED, yaml_text({"title": self.given.title, "points": expanded}))
             self._write()
 

@@ -16,7 +16,7 @@ from typing import IO, Literal
 
 from langxfer.components import Pair
 from langxfer.engine import models
-from langxfer.engine.document_files import Layout, layout_of, read_pieces
+from langxfer.engine.document_files import SUFFIXES, Layout, layout_of, read_pieces
 from langxfer.engine.pieces import Piece
 from langxfer.engine.quality import Report
 from langxfer.engine.running import SaysHow
@@ -139,9 +139,10 @@ def _targets(request: Request) -> dict[Path, Path | None]:
 
 def _check_files(request: Request, targets: dict[Path, Path | None], layouts: dict[Path, Layout]) -> None:
     """All that can be known to go wrong before a model is loaded."""
-    problems = [f"{path}: no such file." for path in request.inputs if path != STDIN and not _is_readable(path)]
-    if request.references is not None and not _is_readable(request.references):
-        problems.append(f"{request.references}: no such file (--references).")
+    problems = [f"{path}: {why}." for path in request.inputs if path != STDIN and (why := _unreadable(path))]
+    if request.references is not None:
+        why = _unreadable(request.references)
+        problems += [f"{request.references}: {why} (--references)."] if why else _reference_problems(request, layouts)
     problems += _input_problems(request, layouts)
     for path, target in targets.items():
         if target is None:
@@ -173,9 +174,25 @@ def _input_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[s
         yield "several TMX files make no TMX file on stdout. Name a folder with -o."
 
 
-def _is_readable(path: Path) -> bool:
-    """A file, or a pipe that looks like one."""
-    return path.exists() and not path.is_dir()
+def _reference_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[str]:
+    """Of references whose suffix says that they are not laid out as the input: they would be compared all the same."""
+    assert request.references is not None
+    known = SUFFIXES if request.layout else {**SUFFIXES, ".txt": "text"}
+    suffix = request.references.suffix.lower()
+    for path, layout in layouts.items():
+        read = "text" if layout == "lines" else layout
+        if known.get(suffix, read) not in (read, layout_of(path)):
+            yield (
+                f"{request.references}: a file that ends in {suffix} holds {known[suffix]}, and the input "
+                f"{_name(path)} is read as {read} (--references). Give references that are laid out as the input."
+            )
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why there is nothing to read; None for a file, or a pipe that looks like one."""
+    if path.is_dir():
+        return "is a folder. Name the files in it"
+    return None if path.exists() else "no such file"
 
 
 def _name(path: Path) -> str:

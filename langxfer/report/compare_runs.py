@@ -6,7 +6,7 @@ tested only where they are of the same items, measured in the same way; all test
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -46,11 +46,20 @@ def compare_runs(
     Raises:
         DataError: a folder cannot be used, or what was asked for is not there.
     """
-    if len({Path(path).resolve() for path in paths}) < max(2, len(paths)):
-        raise DataError(f"two or more runs are compared, each named once; found {', '.join(map(str, paths))}.")
+    check_several(paths)
     numbers = read_published(Path(published)) if published is not None else None
     found = [read_finished(Path(path)) for path in paths]
     return compare_finished(found, baseline=baseline, before=before, published=numbers, only=only)
+
+
+def check_several(paths: Sequence[Path | str]) -> None:
+    """See that there are two runs or recipes at least, and each once.
+
+    Raises:
+        DataError: there are not.
+    """
+    if len({Path(path).resolve() for path in paths}) < max(2, len(paths)):
+        raise DataError(f"two or more runs are compared, each named once; found {', '.join(map(str, paths))}.")
 
 
 def compare_finished(
@@ -150,6 +159,33 @@ def _before(
     return shared, list(reasons.values()) if found else ["none of them has measured it."]
 
 
+def check_asked(
+    count: int, titles: Sequence[str], folders: Sequence[str], baseline: str | None, published: Path | None
+) -> None:
+    """See what can be seen before there are runs: the file of published numbers, and a baseline that none can be.
+
+    Args:
+        count: how many runs are compared.
+        titles: of the runs.
+        folders: names of their folders, or, of runs that are not there yet, how they begin.
+        baseline: as ``compare_runs`` takes it.
+        published: likewise.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    if published is not None:
+        read_published(published)
+    numbers = [str(number) for number in range(1, count + 1)]
+    if baseline is None or baseline in (BEFORE, *titles, *numbers) or baseline.startswith(tuple(folders)):
+        return
+    raise DataError(_no_baseline(baseline, [BEFORE, *titles], count))
+
+
+def _no_baseline(wanted: str | int, names: Iterable[str], count: int) -> str:
+    return f"the baseline {wanted} is none of them: {', '.join(names)}, or a number from 1 to {count}."
+
+
 def _baseline(wanted: str | int | None, named: Mapping[str, Finished], methods: Mapping[str, Any]) -> str:
     if wanted is None:
         return next(iter(named))
@@ -158,7 +194,7 @@ def _baseline(wanted: str | int | None, named: Mapping[str, Finished], methods: 
     for known in (dict(zip(methods, methods, strict=True)), folders, numbers):
         if str(wanted) in known:
             return known[str(wanted)]
-    raise DataError(f"the baseline {wanted} is none of them: {', '.join(methods)}, or a number from 1 to {len(named)}.")
+    raise DataError(_no_baseline(wanted, methods, len(named)))
 
 
 Place = tuple[str, str, str]  # method, evaluator, name of the score

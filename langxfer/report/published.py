@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langxfer.components import Score
 from langxfer.errors import DataError
-from langxfer.recipe_text import RecipeText, Unreadable
+from langxfer.recipe_text import RecipeText, Unreadable, found, shown
+
+EXPECTED = "numbers with score, model, method, value, source, and notes with text"
+# pydantic's name of an error -> what was expected
+WANTED = {
+    "string_type": "text",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "model_type": "a mapping",
+}
 
 
 class PublishedNumber(BaseModel):
@@ -26,7 +38,7 @@ class PublishedNumber(BaseModel):
         language: to which the model was adapted, where scores of other languages depend on it too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     score: str
     model: str
@@ -89,38 +101,60 @@ def read_published(path: Path) -> Published:
     Raises:
         DataError: the file cannot be read, or holds something else; with the place.
     """
-    read = _csv(path) if path.suffix.lower() == ".csv" else _yaml(path)
+    text = _text(path)
+    read = _csv(path, text) if path.suffix.lower() == ".csv" else _yaml(path, text)
+    if not isinstance(read.values, dict) or not read.values:
+        what = "empty" if not read.values else found(read.values)
+        raise DataError(f"{path}  The file is {what}; expected {EXPECTED}.")
+    problems = list(read.problems)
     try:
-        found = _File.model_validate(read.values)
+        numbers = _File.model_validate(read.values)
     except ValidationError as error:
-        lines = (f"{read.place(item['loc'])}  {_said(item)}" for item in error.errors())
-        raise DataError("\n".join(lines)) from None
-    return Published(path, found.numbers, found.notes)
+        problems += [(read.place(item["loc"]), _said(item)) for item in error.errors()]
+    if problems:
+        raise DataError("\n".join(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems)))
+    return Published(path, numbers.numbers, numbers.notes)
 
 
-def _yaml(path: Path) -> RecipeText:
+def _text(path: Path) -> str:
     try:
-        return RecipeText.read(str(path), path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}). Save the file as UTF-8.") from None
+
+
+def _yaml(path: Path, text: str) -> RecipeText:
+    try:
+        return RecipeText.read(str(path), text)
     except Unreadable as error:
         raise DataError(str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
 
 
-def _csv(path: Path) -> RecipeText:
+def _csv(path: Path, text: str) -> RecipeText:
     """As the same in YAML; an empty cell is as if it were not there."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    read = RecipeText(str(path))
+    numbers: list[dict[str, Any]] = []
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            numbers, places = [], {}
-            for place, row in enumerate(reader):
-                numbers.append({str(name): value for name, value in row.items() if value})
-                places["numbers", place] = f"{path}:{reader.line_num}"
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
-    return RecipeText(str(path), {"numbers": numbers}, places)
+        for row in reader:
+            place = f"{path}:{reader.line_num}"
+            if row.pop(None, None):  # what the header has no name for
+                read.problems.append((place, "The row has more cells than the header. Quote cells that hold commas."))
+            read.places["numbers", len(numbers)] = place
+            numbers.append({name: value for name, value in row.items() if value})
+    except csv.Error as error:
+        raise DataError(f"{path}:{reader.line_num} is not a table that can be read ({error}).") from None
+    read.values = {"numbers": numbers} if numbers else None
+    return read
 
 
 def _said(item: Any) -> str:
-    where = ".".join(map(str, item["loc"])) or "the file"
-    return f"{where}: {item['msg']}; expected numbers with score, model, method, value, source."
+    """What pydantic found wrong, in words of the file."""
+    where = shown(item["loc"])
+    if item["type"] == "missing":
+        return f"{where} is missing; expected {EXPECTED}."
+    if item["type"] == "extra_forbidden":
+        return f"{where} is not known here; expected {EXPECTED}."
+    return f"{where} is {found(item['input'])}; expected {WANTED.get(item['type'], EXPECTED)}."

@@ -126,6 +126,13 @@ def test_what_fails_leaves_nothing(llama: Path, tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
 
 
+def test_places_that_take_no_folder(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(ArtifactError, match=r"cannot make this folder \(.*\)\. Choose another one with -o\."):
+            export(llama, place, Options("safetensors"))
+
+
 def test_architectures_that_ctranslate2_does_not_know(tmp_path: Path) -> None:
     run = finished(tmp_path / "run", "stablelm")
     with pytest.raises(

@@ -53,12 +53,12 @@ def test_alpaca_rows_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert [row.id for row in rows] == ["a"]
     assert rejected == [
         Rejected("b", 'no field "instruction"'),
-        Rejected("train.jsonl:3", 'field "output" is int, not text'),
+        Rejected("train.jsonl:3", 'field "output" is a whole number, not text'),
         Rejected("d", "empty prompt"),
         Rejected("e", "empty response"),
-        Rejected("train.jsonl:6", "not an object but list"),
+        Rejected("train.jsonl:6", "not an object but a list"),
         Rejected("a", "duplicate id"),
-        Rejected("train.jsonl:8", 'id field "id" is float, not text or a whole number'),
+        Rejected("train.jsonl:8", 'id field "id" is a decimal number, not text or a whole number'),
         Rejected("g", "prompt is not valid Unicode (half of a surrogate pair)"),
     ]
 
@@ -84,8 +84,8 @@ def test_messages_give_the_first_turn(tmp_path: Path) -> None:
         "no assistant message after the first user message",
         "no user message",
         "empty prompt",
-        'field "messages" is str, not a list of messages',
-        "not an object but str",
+        'field "messages" is text, not a list of messages',
+        "not an object but text",
     ]
 
 
@@ -122,7 +122,7 @@ def test_oasst_takes_the_best_reply_and_orders_by_rank(tmp_path: Path) -> None:
         Rejected("german", 'the tree is in "de", not in "en"'),
         Rejected("deleted", "the prompt is deleted"),
         Rejected("silent", "no answer to the first turn"),
-        Rejected("stump", "not an object but NoneType"),
+        Rejected("stump", "not an object but null"),
         Rejected("zero", "duplicate id"),
     ]
 

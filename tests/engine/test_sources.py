@@ -225,9 +225,22 @@ def test_a_field_that_no_row_has_is_one_error(tmp_path: Path, option: str) -> No
         read(data)
 
 
+def test_rows_that_are_lists_are_called_lists(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for text in ("[1, 2]\n", "[1, 2]\n[3, 4]\n", '["a"]'):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"can be read as alpaca: not an object but a list \("):
+            read(data_of(path))
+    for text in (f"[{json.dumps(GOOD)}]", f"[\n{json.dumps(GOOD)}\n]"):
+        path.write_text(text)
+        assert len(read(data_of(path))[0]) == 1
+
+
 def test_no_usable_row_is_an_error_with_counted_reasons(tmp_path: Path) -> None:
     rows = [{**GOOD, "output": ""}, {**GOOD, "output": " "}, {**GOOD, "output": 1}]
-    with pytest.raises(DataError, match=r'none of its 3 rows .*empty response \(2\), field "output" is int.* \(1\)'):
+    with pytest.raises(
+        DataError, match=r'none of its 3 rows .*empty response \(2\), field "output" is a whole number.* \(1\)'
+    ):
         read(data_of(jsonl(tmp_path / "a.jsonl", *rows)))
 
 

@@ -20,7 +20,7 @@ from langxfer.builtin.objectives import Clo, Dpo, Kto
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
 from langxfer.components import Objective
 from langxfer.engine import models, plan
-from langxfer.engine.store import MANIFEST, SCRATCH, Store, canonical, digest, flatten, storage_errors
+from langxfer.engine.store import MANIFEST, SCRATCH, Store, canonical, digest, flatten, make_folder, storage_errors
 from langxfer.errors import ArtifactError
 from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
 from langxfer.testing import FakeTranslator, tiny_model
@@ -139,6 +139,31 @@ def test_a_disk_that_cannot_be_written_is_a_sentence(tmp_path: Path, code: int, 
         raise OSError(code, os.strerror(code))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)), storage_errors(tmp_path):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def _a_loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path / "below"
+
+
+def test_a_place_that_takes_no_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    places = [tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300), _a_loop(tmp_path / "loop")]
+    if Path("/proc/self").is_dir():
+        places.append(Path("/proc/x/y"))
+    for place in places:
+        with pytest.raises(ArtifactError, match=r"cannot make this folder \(.*\)\. Choose another one with -o\."):
+            make_folder(place, "-o")
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+
+
+def test_a_store_in_a_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "artifacts", _a_loop(tmp_path / "loop")):
+        with pytest.raises(ArtifactError, match=r"is not a folder\. Choose another one with --runs"):
+            Store(place)
+    Store(tmp_path / "not" / "there")
 
 
 def test_nearest_says_what_changed(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ GOLDEN = {
         VALID.replace("[de]", "[en]"),
         'r.yaml:4  data: source_language "en" is also in target_languages',
     ),
+    "two lengths": (
+        VALID.replace("learning_rate: 5e-5", "epochs: 3\n      steps: 20"),
+        "r.yaml:13  phases[0].training: epochs (3) and steps (20) are both given. Keep one of them: remove the other "
+        "from the recipe, or set it back with --set, epochs to 1 or steps to null.",
+    ),
     "across sections": (
         VALID.replace("parallel", "alpaca"),
         "r.yaml:6  data.format alpaca has one language only: add a translator.",
@@ -205,6 +210,15 @@ def test_requirements_that_are_met_or_not(load, problems) -> None:
     (problem,) = problems("requires: [pydantic>=99]\n" + VALID)
     assert problem.startswith("r.yaml:1  This recipe requires pydantic>=99, and ")
     assert problem.endswith(' is installed:  pip install "pydantic>=99"')
+
+
+def test_the_ways_out_of_two_lengths_are_ways_out(load, problems) -> None:
+    text = VALID.replace("learning_rate: 5e-5", "epochs: 3")
+    path = "phases[0].training"
+    assert "set it back with --set, epochs to 1 or steps to null" in problems(text, [f"{path}.steps=20"])[0]
+    training = load(text, [f"{path}.steps=20", f"{path}.epochs=1"]).recipe.phases[0].training
+    assert (training.steps, training.epochs) == (20, 1)
+    assert load(text, [f"{path}.steps=20", f"{path}.steps=null"]).recipe.phases[0].training.steps is None
 
 
 def test_a_plugin_that_failed_to_load_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import langxfer
+from langxfer.errors import RecipeError
 from langxfer.recipe_text import RecipeText
 from langxfer.report.card import model_card
 from langxfer.report.finished import Finished, read_finished
@@ -145,6 +146,24 @@ def terms(base: str | None, source: str, translator: str = "m2m100", chosen: str
 )
 def test_a_licence_is_given_only_where_all_parts_are_known(given, expected) -> None:
     assert terms(*given).fields == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (
+            "foo",
+            r"^--license foo: no licence that the hub lists has this identifier\. Expected one such as",
+        ),
+        ("Apache 2.0", r"Did you mean apache-2\.0\?"),
+        ("MIT", r"Did you mean mit\?"),
+        ("llama-3.1", r"Did you mean llama3\.1\?"),
+    ],
+)
+def test_an_identifier_that_the_hub_does_not_list_is_refused(chosen: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        terms("mit", "rows.jsonl", chosen=chosen)
+    assert terms("mit", "rows.jsonl", chosen="other").fields == {"license": "other"}
 
 
 def test_hints_that_use_may_be_restricted() -> None:

@@ -189,6 +189,9 @@ def test_measures_with_other_columns_are_tables_of_their_own(two):
 NUMBER = '{score: belebele/sw, model: org/model, method: CLO, value: 56.3, standard_error: 1.65, unit: "%", source: t2}'
 
 
+HEADER = "score,model,method,value,source\n"
+
+
 def published(two, tmp_path, text, name="published.yaml"):
     (tmp_path / name).write_text(text)
     return compare_finished(two, published=read_published(tmp_path / name))
@@ -231,19 +234,37 @@ def test_where_nothing_published_fits_it_says_so(two, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("p.yaml", "numbers:\n- {score: x, model: y}\n", r"p.yaml:2  numbers.0.method: Field required"),
+        (
+            "p.yaml",
+            "numbers:\n- {score: x, model: y}\n",
+            r"^\S*p.yaml:2  numbers\[0\].method is missing; expected numb",
+        ),
         ("p.yaml", "numbers: [", "not valid YAML"),
-        ("p.yaml", "", "the file"),
-        ("p.yaml", "numbers: []\nnote: []\n", "p.yaml:2  note: Extra inputs"),
-        ("p.csv", "score,model,method,value,source\nx,y,z,high,t\n", "p.csv:2  numbers.0.value: .*valid number"),
+        ("p.yaml", "", "p.yaml  The file is empty; expected numbers with score"),
+        ("p.yaml", "- 1\n", "p.yaml  The file is a list of 1; expected numbers with score"),
+        ("p.yaml", "numbers: []\nnote: []\n", "p.yaml:2  note is not known here; expected numbers"),
+        ("p.yaml", "numbers: []\nnumbers: []\n", "p.yaml:2  numbers is given twice, first in line 1"),
+        ("p.yaml", "numbers: 7\n", r"p.yaml:1  numbers is 7; expected a list\."),
+        ("p.yaml", "numbers: [5]\n", r"p.yaml:1  numbers\[0\] is 5; expected a mapping\."),
+        ("p.yaml", f"numbers:\n- {NUMBER.replace('56.3', '.nan')}\n", r"value is \.nan; expected a finite number\."),
+        ("p.yaml", f"numbers:\n- {NUMBER.replace('56.3', '[]')}\n", r"value is an empty list; expected a number\.$"),
+        ("p.yaml", f"numbers:\n- {NUMBER.replace('t2', '2')}\n", r"source is 2; expected text\.$"),
+        ("p.csv", f"{HEADER}x,y,z,high,t\n", r'p.csv:2  numbers\[0\].value is "high"; expected a number\.$'),
+        ("p.csv", f"{HEADER}x,y,z,inf,t\n", r'p.csv:2  numbers\[0\].value is "inf"; expected a finite number\.$'),
+        ("p.csv", f"{HEADER}x,y,z,1,t,u\n", r"p.csv:2  The row has more cells than the header"),
+        ("p.csv", "", "p.csv  The file is empty"),
+        ("p.csv", HEADER, "p.csv  The file is empty"),
     ],
 )
 def test_what_is_no_file_of_published_numbers_is_said_with_its_place(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=said):
         read_published(tmp_path / name)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=rf"absent-{name} cannot be read: No such file or directory\.$"):
         read_published(tmp_path / f"absent-{name}")
+    (tmp_path / name).write_bytes(b"numbers: \xff")
+    with pytest.raises(DataError, match=r"is not UTF-8 text \(byte 9\)"):
+        read_published(tmp_path / name)
 
 
 def test_the_record_is_json_with_everything(two):
