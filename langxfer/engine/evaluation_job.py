@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import shutil
 import time
@@ -16,7 +15,6 @@ from langxfer.components import Evaluation, Score
 from langxfer.data import read_jsonl, write_jsonl
 from langxfer.engine import models, plan, preflight
 from langxfer.engine.evaluate import Evaluations, Task, Validation, read
-from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
@@ -24,6 +22,7 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
+from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
 from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
@@ -193,8 +192,8 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
         },
         "run": _made_with(run) if run else None,
         "recipe": request.recipe.title if request.recipe else None,
-        "versions": {**versions(), "python": platform.python_version()},
-        "hardware": {**hardware, "system": platform.system(), "machine": platform.machine()},
+        "versions": versions(),
+        "hardware": hardware,
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
 

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import platform
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +29,7 @@ from langxfer.engine import stages, translation_report, weights
 from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
+from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
@@ -43,11 +42,6 @@ if TYPE_CHECKING:
     from langxfer.engine.run import Run, Written
     from langxfer.engine.stages import Work
     from langxfer.recipe import Recipe
-
-LIBRARIES = (
-    *("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors"),
-    "peft",  # optional
-)
 
 
 def name_of(recipe: Recipe, key: str) -> str:
@@ -146,8 +140,8 @@ class RunFolder:
             "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
-            "versions": {**versions(), "python": platform.python_version()},
-            "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
+            "versions": versions(),
+            "hardware": work.runtime.hardware(),
             "about": {f"{own.kind} {own.name}": _about(own) for own in recipe.components()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": [
@@ -203,14 +197,3 @@ class RunFolder:
 def _about(component: Component) -> str:
     """The first paragraph of its documentation, in one line."""
     return " ".join(inspect.cleandoc(type(component).__doc__ or "").partition("\n\n")[0].split())
-
-
-def versions() -> dict[str, str]:
-    """Of langxfer and of the libraries that results may depend on."""
-    found: dict[str, str] = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
