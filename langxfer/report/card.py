@@ -11,7 +11,7 @@ from langxfer.report.card_data import base_model, dataset, front_matter
 from langxfer.report.finished import Finished
 from langxfer.report.licences import licence
 from langxfer.report.made_by import MadeBy, dropped, made_by
-from langxfer.report.paths import shown_text, without_folders
+from langxfer.report.paths import shown_file, without_folders
 from langxfer.report.samples import cell
 from langxfer.report.tables import format_score, how_compared, score_rows
 
@@ -206,7 +206,7 @@ def _reproduce(run: Finished, recipe: Mapping[str, Any]) -> list[str]:
     if "sha256" in identity:
         lines.append(f"`{recipe['data']['source']}` has the SHA-256 `{identity['sha256']}`.")
     for plugin in manifest["plugins"]:
-        lines.append(f"It needs the plugin `{shown_text(plugin['file'])}` with the SHA-256 `{plugin['sha256']}`.")
+        lines.append(f"It needs the plugin `{shown_file(plugin['file'])}` with the SHA-256 `{plugin['sha256']}`.")
     return [*lines, "", "```yaml", yaml_text(recipe).rstrip(), "```"]
 
 
