@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from langxfer.components import Evaluation, Score
-from langxfer.data import read_jsonl, write_jsonl
+from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
 from langxfer.engine import models, plan, preflight
 from langxfer.engine.evaluate import Evaluations, Task, Validation, read
 from langxfer.engine.making import Maker, Outcome
@@ -25,7 +25,7 @@ from langxfer.engine.subject import Subject
 from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress
 from langxfer.recipe import Evaluating, Recipe
-from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
+from langxfer.report.finished import EVENTS, GENERATIONS, RECIPE, ROWS, SCORES
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
     preflight.check_requests([(task.evaluator, task.stage) for task in tasks], store, examples, runtime)
     path = request.runs / f"evaluation-{_slug(request.measured.name)}-{digest([t.stage.key for t in tasks])[:10]}"
 
+    if runtime.main:
+        with storage_errors(path):
+            drop_partial_line(path / EVENTS)
+
     def emit(event: Event) -> None:
         if runtime.main:
             observe(event)
@@ -156,7 +160,7 @@ def _log(path: Path, event: Event) -> None:
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        with open(path / "events.jsonl", "a", encoding="utf-8") as file:
+        with open(path / EVENTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -24,8 +24,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langxfer.data import read_jsonl, write_jsonl
-from langxfer.engine import stages, translation_report, weights
+from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
+from langxfer.engine import model_files, stages, translation_report, weights
 from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, storage_errors, write_atomically
@@ -33,7 +33,7 @@ from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
-from langxfer.report.finished import GENERATIONS, ROWS, read_finished
+from langxfer.report.finished import EVENTS, GENERATIONS, ROWS, read_finished
 from langxfer.report.html.writing import REPORT, write_run_report
 from langxfer.report.samples import samples_page
 
@@ -65,6 +65,7 @@ class RunFolder:
         """Recipe and plan, before anything else happens."""
         with storage_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            drop_partial_line(self.path / EVENTS)
             if written is not None:
                 write_atomically(self.path / "recipe.yaml", written.text)
             write_atomically(self.path / "filled.yaml", filled(recipe))
@@ -80,13 +81,13 @@ class RunFolder:
         if isinstance(event, Progress | StepFinished):
             return
         row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
-        with storage_errors(self.path), open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+        with storage_errors(self.path), open(self.path / EVENTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def finish(self, run: Run, work: Work) -> None:
         """Everything else, from the artifacts. What is there and current is left as it is."""
         manifest = self._manifest(run, work)
-        current = self._stored_model_key() == manifest["model_key"] and (self.path / "model" / "config.json").is_file()
+        current = self._stored_model_key() == manifest["model_key"] and not model_files.problem(self.path / "model")
         write_jsonl(self.path / "dropped.jsonl", self._dropped(run))
         write_jsonl(self.path / "metrics.jsonl", self._metrics(run))
         self._scores(run)
@@ -104,7 +105,7 @@ class RunFolder:
     def _stored_model_key(self) -> str | None:
         try:
             return json.loads((self.path / "manifest.json").read_text(encoding="utf-8")).get("model_key")
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return None
 
     def _model(self, run: Run, work: Work) -> None:

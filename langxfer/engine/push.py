@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langxfer.engine import model_files
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.hub import NAME, first_line
 from langxfer.report.card import model_card
@@ -128,8 +129,7 @@ def _check_repository(repository: str) -> None:
 
 
 def _model(folder: Path) -> Iterator[tuple[str, Path]]:
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        raise ArtifactError(f"{folder}: the model is not there. The same langxfer run writes it anew.")
+    model_files.check(folder)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != CARD:
             yield path.relative_to(folder).as_posix(), path
