@@ -66,8 +66,8 @@ def test_it_says_what_was_done(run: Finished, card: str) -> None:
     for reason, count in facts["dropped"].items():
         assert f"- {count}: {reason}" in body
     assert "arXiv 2505.14297, equation 3" in body and "`lambda: 0.5`" in body and "`full`" in body
-    assert re.search(r"\| train\[0\] clo \| 2 \| 4 \| 0.01 cosine \| [\d,]+ \| [\d.]+% of", body)
-    assert "| train[1] sft | 1 | 8 |" in body
+    assert re.search(r"\| train\\\[0\\\] clo \| 2 \| 4 \| 0.01 cosine \| [\d,]+ \| [\d.]+% of", body)
+    assert r"| train\[1\] sft | 1 | 8 |" in body
 
 
 def test_scores_come_with_errors_and_the_run_s_own_tests(run: Finished, card: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import langxfer
+from langxfer.data import read_jsonl
 from langxfer.errors import DataError
 from langxfer.report.card import model_card
 from langxfer.report.finished import Finished, read_finished
@@ -156,6 +157,31 @@ def test_lines_of_events_that_are_none_are_passed_over(damaged: Path):
         file.write(b'{"time": "2026-01-01T0{"time": 3, "event": "Notice"}\n[]\n{"event": "Notice"}\n{"time": "caf\xc3')
     assert read_finished(damaged).events() == events and events
     report_on(damaged)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "model" / "model.safetensors").unlink(),
+        lambda folder: cut(folder / "model" / "model.safetensors"),
+        lambda folder: cut(folder / "events.jsonl"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+    ],
+)
+def test_the_same_run_mends_its_folder(result: langxfer.Run, tmp_path: Path, damage: Callable[[Path], Any]):
+    shutil.copytree(result.path.parent, tmp_path / "runs")
+    folder = tmp_path / "runs" / result.path.name
+    damage(folder)
+    again = langxfer.run(result.recipe, runs=tmp_path / "runs")
+    assert again.path == folder and not again.did_work
+    weights = "model/model.safetensors"
+    assert (folder / weights).read_bytes() == (result.path / weights).read_bytes()
+    assert all(isinstance(row, dict) for row in read_jsonl(folder / "events.jsonl"))
+    assert (folder / "manifest.json").stat().st_size > 1000
 
 
 def test_an_evaluation_that_was_cut(tmp_path: Path):
