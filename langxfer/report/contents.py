@@ -53,7 +53,7 @@ class ScoreLine(ScoreRow):
 class Item(_Some):
     """A line of ``rows.jsonl``."""
 
-    id: Text
+    id: Any
     language: Text | None = None
     scores: dict[str, Number | bool | Two] = {}
     score: Number | bool = None
