@@ -103,6 +103,16 @@ def write_line(file: TextIO, row: dict[str, Any]) -> None:
     file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
+def drop_partial_line(path: Path) -> None:
+    """Cut off a last line without an end, which a process left that was killed while it appended to the file."""
+    if not path.is_file():
+        return
+    with open(path, "rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Read what ``write_jsonl`` wrote.
 

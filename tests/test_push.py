@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import html
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import langxfer
 from langxfer.engine.push import prepare
 from langxfer.engine.run import Written
 from langxfer.errors import ArtifactError, DataError, RecipeError
+from langxfer.recipe_text import RecipeText, yaml_text
 from tests.conftest import RECIPE, write_rows
 from tests.hub_of_models import Hub, serving
 
@@ -27,19 +29,27 @@ TOKEN = "hf_averysecrettokenindeed"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny: Path, fake_plugin: Path) -> Path:
-    """A run folder; its recipe names its data by a path with a person's name."""
-    folder = tmp_path_factory.mktemp("home") / "Maria Muster"
+    """A run folder; its recipe names its data by a path with a person's name, its notices the folder by a link."""
+    folder = tmp_path_factory.mktemp("home") / "Maria O'Muster & Söhne"
     folder.mkdir()
     write_rows(folder / "rows.jsonl")
     text = RECIPE.format(model=tiny).replace("epochs: 2", "steps: 1").replace("validate_every: 3, ", "")
-    text = text.replace("source: rows.jsonl", f"source: '{folder / 'rows.jsonl'}'")
-    text = f"# my rows are in {folder} and /home/maria/secret/rows.jsonl\n{text}".replace(
+    quoted = str(folder / "rows.jsonl").replace("'", "''")
+    text = text.replace("source: rows.jsonl", f"source: '{quoted}'")
+    text = f"# my rows are in {folder}, /home/maria/r&d/rows.jsonl and /home/maria\n{text}".replace(
         "  - {name: language_fidelity, max_new_tokens: 4}\n", ""
     )
     (folder / "tiny.yaml").write_text(text)
     catalog = langxfer.load_plugins([fake_plugin])
-    loaded = langxfer.load_recipe(str(folder / "tiny.yaml"), catalog)
-    run = langxfer.run(loaded.recipe, runs=folder / "runs", written=Written(loaded.text, "tiny.yaml"))
+    changes = (f"data.source={folder / 'rows.jsonl'}",)
+    loaded = langxfer.load_recipe(str(folder / "tiny.yaml"), catalog, changes)
+    run = langxfer.run(loaded.recipe, runs=folder / "runs", written=Written(loaded.text, "tiny.yaml", changes))
+    (folder.parent / "linked-by-erika").symlink_to(folder)
+    notices = ("tracker tensorboard: tensorboard --logdir {}", "the judge wrote {}/verdicts.jsonl")
+    with open(run.path / "events.jsonl", "a") as file:
+        for notice in notices:
+            told = notice.format(folder.parent / "linked-by-erika" / "runs")
+            file.write(json.dumps({"time": "2026-01-01T00:00:00Z", "event": "Notice", "message": told}) + "\n")
     return run.path
 
 
@@ -63,6 +73,7 @@ def test_a_dry_run_shows_everything_and_asks_nobody(finished: Path, hub: Hub) ->
     assert done.returncode == 0, done.stderr
     assert hub.requests == []
     assert "model.safetensors" in done.stdout and "## How to use it" in done.stdout and "a private one" in done.stdout
+    assert "weights of an earlier push" in done.stdout and "are deleted" in done.stdout
     assert "Nothing was sent" in done.stderr
     assert str((finished / "model" / "model.safetensors").stat().st_size) in done.stdout.replace(",", "")
 
@@ -70,7 +81,6 @@ def test_a_dry_run_shows_everything_and_asks_nobody(finished: Path, hub: Hub) ->
 @pytest.fixture(scope="module")
 def pushed(finished: Path) -> Iterator[tuple[Hub, dict[str, Any], dict[str, Any]]]:
     """A hub to which the run was pushed, the repository there, and what the command said."""
-    (finished / "report.html").write_text(f"<p>{finished.resolve()}</p>")
     with serving() as hub:
         done = push(finished, "me/tiny-de", "--yes", "--license", "apache-2.0", "--json", hub=hub)
         assert done.returncode == 0, done.stderr
@@ -97,21 +107,58 @@ def test_nothing_tells_of_the_machine(finished: Path, pushed, tiny: Path) -> Non
     _, repository, _ = pushed
     for name, content in repository["files"].items():
         if name not in ("tokenizer.json", "model.safetensors"):
-            text = content.decode()
-            for part in ("Maria", "/home/", "maria", str(tiny.parent), str(finished.parent), f"/{getpass.getuser()}/"):
-                assert part not in text, (name, part)
+            text = html.unescape(content.decode())
+            names = ("maria", "muster", "söhne", "erika", "r&d/")
+            for part in (*names, "/home/", str(tiny.parent), str(finished.parent), f"/{getpass.getuser()}/"):
+                assert part not in text.casefold(), (name, part)
     assert b"source: rows.jsonl" in repository["files"]["filled.yaml"]
     assert b"source: 'rows.jsonl'" in repository["files"]["recipe.yaml"]
+    assert b"# my rows are in ., rows.jsonl and ~\n" in repository["files"]["recipe.yaml"]
+
+
+def test_the_report_is_that_of_the_run_without_trackers_and_figures_beside_it(finished: Path, pushed) -> None:
+    _, repository, _ = pushed
+    own, sent = (finished / "report.html").read_text(), repository["files"]["report.html"].decode()
+    assert "in the folder beside this page" in own and "in the folder beside this page" not in sent
+    assert "the judge wrote verdicts.jsonl" in sent and "tracker tensorboard" not in sent
+    assert "data.source=rows.jsonl" in sent
+    for part in ("What changed", "held_out", "Time and memory", "<svg"):
+        assert part in sent
+    assert html.escape(repository["files"]["recipe.yaml"].decode(), quote=False).splitlines()[0] in sent
+
+
+def test_prompts_that_look_like_paths_stay(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    said = "/no_think\nAnswer with /yes/no only."
+    recipe = RecipeText.read("x", (run / "filled.yaml").read_text()).values
+    recipe["evaluators"].append({"name": "language_fidelity", "system": said, "prompt": "/yes/no"})
+    (run / "filled.yaml").write_text(yaml_text(recipe))
+    with open(run / "recipe.yaml", "a") as file:
+        file.write("# below /home/maria/x\n# system: '/no_think'\nprompt: Answer with /yes/no only.\n")
+    files = prepare(run, "me/x").files
+    filled = RecipeText.read("x", str(files["filled.yaml"])).values
+    assert filled["evaluators"][-1] == recipe["evaluators"][-1] and filled["data"]["source"] == "rows.jsonl"
+    assert "prompt: Answer with /yes/no only." in str(files["recipe.yaml"]) and "maria" not in str(files["recipe.yaml"])
 
 
 def test_weights_of_an_earlier_push_do_not_stay(finished: Path, hub: Hub) -> None:
-    old = {"model-00001-of-00002.safetensors": b"1", "model.safetensors.index.json": b"{}", "notes.txt": b"mine"}
-    hub.repositories["me/tiny-de"] = {"private": False, "files": dict(old), "commits": ["before"]}
-    done = push(finished, "me/tiny-de", "--yes", hub=hub)
+    stale = {"model-00001-of-00002.safetensors": b"1", "model.safetensors.index.json": b"{}"}
+    others = ("notes.txt", "model_fp16/weights.safetensors", "model_card.safetensors", "old/model.safetensors")
+    mine = dict.fromkeys((*others, "pytorch_model.bin"), b"mine")
+    hub.repositories["me/tiny-de"] = {"private": False, "files": {**stale, **mine}, "commits": ["before"]}
+    done = push(finished, "me/tiny-de", "--yes", "--json", hub=hub)
     assert done.returncode == 0, done.stderr
     repository = hub.repositories["me/tiny-de"]
     assert repository["private"] is False and len(repository["commits"]) == 2
-    assert repository["files"].keys() & old.keys() == {"notes.txt"}
+    assert repository["files"].keys() & (stale | mine).keys() == mine.keys()
+    assert sorted(json.loads(done.stdout)["deleted"]) == sorted(stale)
+
+
+def test_what_is_deleted_is_said(finished: Path, hub: Hub) -> None:
+    hub.repositories["me/tiny-de"] = {"private": True, "files": {"model.safetensors.index.json": b""}, "commits": []}
+    done = push(finished, "me/tiny-de", "--yes", hub=hub)
+    assert "deleted, weights of an earlier push:  model.safetensors.index.json" in done.stdout
 
 
 def test_a_card_of_ones_own_in_public(finished: Path, tmp_path: Path, hub: Hub) -> None:

@@ -13,7 +13,7 @@ from langxfer.cli.options import JsonOption, RunArgument, err, out
 from langxfer.cli.progress import size
 
 if TYPE_CHECKING:
-    from langxfer.engine.push import Upload
+    from langxfer.engine.push import Pushed, Upload
 
 RepositoryArgument = Annotated[str, typer.Argument(metavar="REPO_ID", help="NAMESPACE/NAME on the hub.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Really send it. Without, nothing leaves this machine.")]
@@ -60,11 +60,13 @@ def push(
     upload = pushing.prepare(run, repository, private=private, licence=licence, card=card)
     if not json_:
         _print(upload)
-    address = pushing.push(upload) if yes else None
+    pushed = pushing.push(upload) if yes else None
     if json_:
-        _print_json(upload, address)
-    elif address:
-        out.print(f"pushed:  {escape(address)}", highlight=False, soft_wrap=True)
+        _print_json(upload, pushed)
+    elif pushed:
+        for name in pushed.deleted:
+            out.print(f"deleted, weights of an earlier push:  {escape(name)}", highlight=False, soft_wrap=True)
+        out.print(f"pushed:  {escape(pushed.address)}", highlight=False, soft_wrap=True)
     else:
         err.print("Nothing was sent. Read the card, then push with --yes.", highlight=False)
 
@@ -77,12 +79,14 @@ def _print(upload: Upload) -> None:
     seen = "private" if upload.private else "public"
     out.print(
         f"{len(sizes)} files, {size(sum(sizes.values()))}, to the model repository {escape(upload.repository)} in one "
-        f"commit. Where there is none, a {seen} one is made.",
+        f"commit. Where there is none, a {seen} one is made. In one that is there, weights of an earlier push that are "
+        "not among these files (model.safetensors, its shards and their index) are deleted.",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _print_json(upload: Upload, address: str | None) -> None:
+def _print_json(upload: Upload, pushed: Pushed | None) -> None:
     value = {"repository": upload.repository, "private_if_new": upload.private, "files": upload.sizes()}
-    print(json.dumps({**value, "card": upload.card, "commit": address}, indent=1, ensure_ascii=False))
+    done = {"commit": pushed and pushed.address, "deleted": pushed and pushed.deleted}
+    print(json.dumps({**value, "card": upload.card, **done}, indent=1, ensure_ascii=False))

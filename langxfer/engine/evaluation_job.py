@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import shutil
 import time
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from langxfer.components import Evaluation, Score
-from langxfer.data import read_jsonl, write_jsonl
+from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
 from langxfer.engine import models, plan, preflight
 from langxfer.engine.evaluate import Evaluations, Task, Validation, read
-from langxfer.engine.folder import versions
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
@@ -24,9 +22,10 @@ from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.engine.subject import Subject
+from langxfer.engine.versions import versions
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Evaluating, Recipe
-from langxfer.report.finished import GENERATIONS, RECIPE, ROWS, SCORES
+from langxfer.report.finished import EVENTS, GENERATIONS, RECIPE, ROWS, SCORES
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,10 @@ def evaluate_model(request: Request, observe: Callable[[Event], None] = lambda e
     preflight.check_requests([(task.evaluator, task.stage) for task in tasks], store, examples, runtime)
     path = request.runs / f"evaluation-{_slug(request.measured.name)}-{digest([t.stage.key for t in tasks])[:10]}"
 
+    if runtime.main:
+        with storage_errors(path):
+            drop_partial_line(path / EVENTS)
+
     def emit(event: Event) -> None:
         if runtime.main:
             observe(event)
@@ -160,7 +163,7 @@ def _slug(name: str) -> str:
 def _log(path: Path, event: Event) -> None:
     row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
     make_folder(path)
-    with storage_errors(path), open(path / "events.jsonl", "a", encoding="utf-8") as file:
+    with storage_errors(path), open(path / EVENTS, "a", encoding="utf-8") as file:
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -196,8 +199,8 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
         },
         "run": _made_with(run) if run else None,
         "recipe": request.recipe.title if request.recipe else None,
-        "versions": {**versions(), "python": platform.python_version()},
-        "hardware": {**hardware, "system": platform.system(), "machine": platform.machine()},
+        "versions": versions(),
+        "hardware": hardware,
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
 

@@ -15,9 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from langxfer.engine import models
+from langxfer.engine import model_files, models
 from langxfer.engine.store import file_digest, make_folder, storage_errors, write_atomically
 from langxfer.errors import ArtifactError, DataError, RecipeError
+from langxfer.hub import first_line
 from langxfer.report.finished import Finished, read_finished
 from langxfer.translation.conversion import run_converter
 
@@ -78,9 +79,11 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
     if finished.recipe is None:
         raise DataError(f"{run} is an evaluation. Only a run has a model to export.")
     model = run / "model"
-    if not (model / "config.json").is_file():
-        raise ArtifactError(f"{model}: the model is not there. The same langxfer run writes it anew.")
+    model_files.check(model)
+    target = _place(target)
     _check_target(target)
+    _check_loads(model)
+    _check_fits(model, options)
     partial = target.with_name(f".{target.name}.partial")
     with storage_errors(target, "-o"):
         shutil.rmtree(partial, ignore_errors=True)
@@ -97,12 +100,50 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
     return target
 
 
+def _place(target: Path) -> Path:
+    """Where the export goes, links and ``.`` followed, with the folders above it."""
+    try:
+        found = target.resolve()
+    except RuntimeError:  # of links that lead to each other
+        raise ArtifactError(f"{target}: is a link that leads to itself. Choose another folder with -o.") from None
+    make_folder(found.parent, "-o")
+    return found
+
+
 def _check_target(target: Path) -> None:
     if os.path.isdir(target):  # which answers no for a name that is too long
         if any(target.iterdir()) and not (target / MANIFEST).is_file():
             raise ArtifactError(f"{target}: is not empty, and no export of langxfer. Choose another folder with -o.")
     elif os.path.exists(target):
         raise ArtifactError(f"{target}: is a file. Choose another folder with -o.")
+
+
+def _check_loads(model: Path) -> None:
+    """Configuration and tokenizer; whether the weights are whole is known already."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    for kind in (AutoConfig, AutoTokenizer, GenerationConfig):
+        try:
+            kind.from_pretrained(model)
+        except Exception as error:  # whatever transformers and tokenizers make of files that are cut
+            raise ArtifactError(
+                f"{model}: cannot be loaded ({type(error).__name__}: {first_line(error)}). "
+                "Where its files are damaged, delete this folder: the same langxfer run writes it anew."
+            ) from None
+
+
+def _check_fits(model: Path, options: Options) -> None:
+    """Weights that are too large for half precision would become infinite, and every answer with them."""
+    import torch
+
+    wanted = options.dtype or options.quantization
+    if wanted not in ("float16", "bfloat16"):  # integers are scaled
+        return
+    for name, value in model_files.overflow(model, getattr(torch, wanted)):
+        raise ArtifactError(
+            f"{model}: {name} has the value {value:g}, and the largest of {wanted} is "
+            f"{torch.finfo(getattr(torch, wanted)).max:g}. Export it in another precision."
+        )
 
 
 def _safetensors(model: Path, target: Path, options: Options) -> None:

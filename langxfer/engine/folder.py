@@ -16,25 +16,24 @@ from __future__ import annotations
 
 import inspect
 import json
-import platform
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langxfer.data import read_jsonl, write_jsonl
-from langxfer.engine import stages, translation_report, weights
+from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
+from langxfer.engine import model_files, stages, translation_report, weights
 from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
+from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress, StepFinished
 from langxfer.recipe_text import filled
 from langxfer.report.card import model_card
-from langxfer.report.finished import GENERATIONS, ROWS, read_finished
+from langxfer.report.finished import EVENTS, GENERATIONS, ROWS, read_finished
 from langxfer.report.html.writing import REPORT, write_run_report
 from langxfer.report.samples import samples_page
 
@@ -43,11 +42,6 @@ if TYPE_CHECKING:
     from langxfer.engine.run import Run, Written
     from langxfer.engine.stages import Work
     from langxfer.recipe import Recipe
-
-LIBRARIES = (
-    *("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors"),
-    "peft",  # optional
-)
 
 
 def name_of(recipe: Recipe, key: str) -> str:
@@ -71,6 +65,7 @@ class RunFolder:
         """Recipe and plan, before anything else happens."""
         make_folder(self.path)
         with storage_errors(self.path):
+            drop_partial_line(self.path / EVENTS)
             if written is not None:
                 write_atomically(self.path / "recipe.yaml", written.text)
             write_atomically(self.path / "filled.yaml", filled(recipe))
@@ -86,13 +81,13 @@ class RunFolder:
         if isinstance(event, Progress | StepFinished):
             return
         row = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **event.record()}
-        with storage_errors(self.path), open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+        with storage_errors(self.path), open(self.path / EVENTS, "a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def finish(self, run: Run, work: Work) -> None:
         """Everything else, from the artifacts. What is there and current is left as it is."""
         manifest = self._manifest(run, work)
-        current = self._stored_model_key() == manifest["model_key"] and (self.path / "model" / "config.json").is_file()
+        current = self._stored_model_key() == manifest["model_key"] and not model_files.problem(self.path / "model")
         write_jsonl(self.path / "dropped.jsonl", self._dropped(run))
         write_jsonl(self.path / "metrics.jsonl", self._metrics(run))
         self._scores(run)
@@ -110,7 +105,7 @@ class RunFolder:
     def _stored_model_key(self) -> str | None:
         try:
             return json.loads((self.path / "manifest.json").read_text(encoding="utf-8")).get("model_key")
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return None
 
     def _model(self, run: Run, work: Work) -> None:
@@ -146,8 +141,8 @@ class RunFolder:
             "data": {"identity": work.plan.translate.what["data"], **stages.facts_of(run.outcomes[0].artifact)},
             "encoded": stages.facts_of(run.outcomes[1].artifact),
             "seeds": {"data": recipe.data.seed, "training": [phase.training.seed for phase in recipe.phases]},
-            "versions": {**versions(), "python": platform.python_version()},
-            "hardware": {**work.runtime.hardware(), "system": platform.system(), "machine": platform.machine()},
+            "versions": versions(),
+            "hardware": work.runtime.hardware(),
             "about": {f"{own.kind} {own.name}": _about(own) for own in recipe.components()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": [
@@ -203,14 +198,3 @@ class RunFolder:
 def _about(component: Component) -> str:
     """The first paragraph of its documentation, in one line."""
     return " ".join(inspect.cleandoc(type(component).__doc__ or "").partition("\n\n")[0].split())
-
-
-def versions() -> dict[str, str]:
-    """Of langxfer and of the libraries that results may depend on."""
-    found: dict[str, str] = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

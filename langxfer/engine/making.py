@@ -11,10 +11,12 @@ from typing import Any
 from langxfer.engine.plan import Stage
 from langxfer.engine.runtime import PeakMemory, Runtime, free
 from langxfer.engine.store import Artifact, Store, make_folder, storage_errors
+from langxfer.engine.versions import versions
 from langxfer.errors import ArtifactError, LangxferError, StageError
 from langxfer.events import Event, StageFinished, StageSkipped, StageStarted
 
 Facts = dict[str, Any]
+RESULTS = frozenset({"train", "evaluate"})  # stages whose results are shown with where they were made
 
 TOO_LARGE = (
     "out of memory. Lower compute.tokens_per_micro_batch or compute.prompts_per_batch, "
@@ -78,7 +80,9 @@ class Maker:
         facts = _guarded(stage, partial, lambda: make(partial))
         runtime.barrier()
         measured = {"seconds": time.monotonic() - began, "peak_memory": peak.read()}
-        artifact = store.commit(stage.name, stage.key, stage.what, {"facts": {**facts, **measured}})
+        # A later run may find this artifact on another machine, or with other libraries: its own say nothing of it.
+        made_by = {"hardware": runtime.hardware(), "versions": versions()} if stage.name in RESULTS else {}
+        artifact = store.commit(stage.name, stage.key, stage.what, {"facts": {**facts, **measured, **made_by}})
         free()
         self.emit(StageFinished(stage.label, stage.key, measured["seconds"], measured["peak_memory"]))
         runtime.barrier()

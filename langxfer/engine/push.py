@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langxfer.engine import model_files
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.hub import NAME, first_line
-from langxfer.recipe_text import yaml_text
 from langxfer.report.card import model_card
 from langxfer.report.finished import Finished, read_finished
-from langxfer.report.paths import known_paths, shown_text, without_folders, without_known
+from langxfer.report.html.writing import REPORT
+from langxfer.report.public import PublicRun
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 CARD = "README.md"
 # Of an earlier push with another number of shards: transformers might load them in place of the new ones.
-WEIGHTS = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json")
+WEIGHTS = re.compile(r"model\.safetensors|model-\d{5}-of-\d{5}\.safetensors|model\.safetensors\.index\.json")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,19 @@ class Upload:
         }
 
 
+@dataclass(frozen=True)
+class Pushed:
+    """What became of a push.
+
+    Attributes:
+        address: of the commit.
+        deleted: weights of an earlier push that were in the repository.
+    """
+
+    address: str
+    deleted: tuple[str, ...]
+
+
 def prepare(
     run: Path, repository: str, *, private: bool = True, licence: str | None = None, card: Path | None = None
 ) -> Upload:
@@ -76,11 +90,8 @@ def prepare(
     return Upload(repository, private, finished.title, dict(sorted(files.items())))
 
 
-def push(upload: Upload) -> str:
+def push(upload: Upload) -> Pushed:
     """Send everything in one commit, and make the repository where there is none.
-
-    Returns:
-        The address of the commit.
 
     Raises:
         ArtifactError: no token, no permission, no network, or the hub refused.
@@ -96,11 +107,12 @@ def push(upload: Upload) -> str:
     ]
     try:
         api.create_repo(upload.repository, private=upload.private, exist_ok=True)
-        stale = [CommitOperationDelete(name) for name in _stale(api, upload)]
-        done = api.create_commit(upload.repository, [*stale, *added], commit_message=f"{upload.title}, by langxfer")
+        stale = _stale(api, upload)
+        operations = [*map(CommitOperationDelete, stale), *added]
+        done = api.create_commit(upload.repository, operations, commit_message=f"{upload.title}, by langxfer")
     except Exception as error:  # of the HTTP library beneath huggingface_hub too, which changes by version
         raise ArtifactError(f"{upload.repository}: {_reason(error).replace(token, '…')}") from None
-    return done.commit_url
+    return Pushed(done.commit_url, tuple(stale))
 
 
 def _check_repository(repository: str) -> None:
@@ -117,23 +129,18 @@ def _check_repository(repository: str) -> None:
 
 
 def _model(folder: Path) -> Iterator[tuple[str, Path]]:
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        raise ArtifactError(f"{folder}: the model is not there. The same langxfer run writes it anew.")
+    model_files.check(folder)
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != CARD:
             yield path.relative_to(folder).as_posix(), path
 
 
 def _texts(run: Finished) -> Iterator[tuple[str, str]]:
-    """What made the model, without folders of this machine; files keep their names."""
-    known = {**known_paths([run.recipe, str(run.path.resolve())]), f"{Path.home()}/": "~/"}
-    yield "filled.yaml", yaml_text(without_folders(run.recipe))
-    written = run.path / "recipe.yaml"
-    if written.is_file():
-        yield "recipe.yaml", shown_text(without_known(written.read_text(encoding="utf-8"), known))
-    for name in ("scores.json", "report.html"):
-        if (run.path / name).is_file():
-            yield name, without_known((run.path / name).read_text(encoding="utf-8"), known)
+    """What made the model and what it scored, without folders of this machine; files keep their names."""
+    public = PublicRun(run)
+    texts = {"filled.yaml": public.filled, "recipe.yaml": public.written, "scores.json": public.scores}
+    yield from ((name, text) for name, text in texts.items() if text is not None)
+    yield REPORT, public.report
 
 
 def _read_card(path: Path) -> str:
@@ -151,7 +158,7 @@ def _read_card(path: Path) -> str:
 
 def _stale(api: HfApi, upload: Upload) -> list[str]:
     there = api.list_repo_files(upload.repository)
-    return [name for name in there if name not in upload.files and any(fnmatch(name, own) for own in WEIGHTS)]
+    return [name for name in there if name not in upload.files and WEIGHTS.fullmatch(name)]
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import platform
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
@@ -78,11 +79,11 @@ class Runtime:
                 torch.distributed.all_reduce(tensor)
 
     def hardware(self) -> dict[str, Any]:
-        """What the run's manifest says of the machine."""
+        """What manifests say of the machine."""
         facts: dict[str, Any] = {"device": self.device.type, "processes": self.world, "threads": self.threads}
         if self.device.type == "cuda":
             facts["accelerator"] = torch.cuda.get_device_name(self.device)
-        return facts
+        return {**facts, "system": platform.system(), "machine": platform.machine()}
 
 
 class PeakMemory:

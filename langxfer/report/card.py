@@ -10,7 +10,8 @@ from langxfer.recipe_text import yaml_text
 from langxfer.report.card_data import base_model, dataset, front_matter
 from langxfer.report.finished import Finished
 from langxfer.report.licences import licence
-from langxfer.report.paths import shown_text, without_folders
+from langxfer.report.made_by import MadeBy, dropped, made_by
+from langxfer.report.paths import shown_file, without_folders
 from langxfer.report.samples import cell
 from langxfer.report.tables import format_score, how_compared, score_rows
 
@@ -59,7 +60,7 @@ def model_card(run: Finished, name: str | None = None, chosen_licence: str | Non
 def _first_sentence(run: Finished, recipe: Mapping[str, Any]) -> str:
     names = ", ".join(language(tag).name for tag in recipe["data"]["target_languages"])
     objectives = ", then ".join(f"`{phase['objective']['name']}`" for phase in recipe["phases"])
-    version = run.manifest["versions"]["langxfer"]
+    version = made_by(run)[-1].versions["langxfer"]
     return f"{_base(run, recipe)} adapted to {names} with langxfer {version}: {objectives}."
 
 
@@ -75,17 +76,16 @@ def _languages(data: Mapping[str, Any]) -> list[str]:
 
 
 def _data(run: Finished, recipe: Mapping[str, Any]) -> list[str]:
-    data, facts, encoded = recipe["data"], run.manifest["data"], run.manifest["encoded"]
+    data, encoded = recipe["data"], run.manifest["encoded"]
     source = f"`{data['source']}`" + (" of the Hugging Face hub" if dataset(run) else "")
     made = (
         "parallel as given"
         if recipe["translator"] is None
         else f"translated from {language(data['source_language']).name} by `{recipe['translator']['name']}`"
     )
-    lines = [f"{facts['train']} training and {facts['validation']} validation pairs from {source}, {made}."]
-    dropped = {**facts["dropped"], **encoded["dropped"]}
-    if dropped:
-        lines += ["", "Dropped:", "", *(f"- {count}: {cell(reason)}" for reason, count in dropped.items())]
+    lines = [f"{encoded['train']} training and {encoded['validation']} validation pairs from {source}, {made}."]
+    if lost := dropped(run.manifest):
+        lines += ["", "Dropped:", "", *(f"- {count}: {cell(reason)}" for reason, count in lost.items())]
     if encoded["train_cut"] + encoded["validation_cut"]:
         lines += ["", f"Cut to {data['max_length']} tokens: {encoded['train_cut'] + encoded['validation_cut']} pairs."]
     return lines
@@ -119,20 +119,31 @@ def _training(run: Finished) -> list[str]:
     lines.append("|---|---|---|---|---|---|---|---|")
     for stage, phase in zip(stages, run.recipe["phases"], strict=True):
         training = phase["training"]
-        passes = stage["accounting"]["passes"]["training"]
-        tokens = sum(part["tokens"] for name, part in passes.items() if name in ("prompt", "response"))
         lines.append(
             f"| {cell(stage['stage'])} | {stage['steps']} | {training['batch_size']} | {training['learning_rate']:g} "
-            f"{training['schedule']} | {tokens:,} | {stage['trained_share']:.1%} of the parameters "
+            f"{training['schedule']} | {_tokens(stage)} | {stage['trained_share']:.1%} of the parameters "
             f"| {stage['seconds'] / 60:.1f} min | {stage['peak_memory'] / 2**30:.1f} GiB |"
         )
-    hardware, versions = run.manifest["hardware"], run.manifest["versions"]
-    device = hardware.get("accelerator") or f"{hardware['device']} ({hardware['threads']} threads)"
     whole = sum(stage["seconds"] for stage in run.manifest["stages"]) / 60
-    libraries = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers"))
-    lines += ["", f"On {hardware['processes']} × {device}, in {run.recipe['model']['dtype']}; {libraries}. "]
+    machines = ", then on ".join(map(_machine, made_by(run)))
+    lines += ["", f"On {machines}; in {run.recipe['model']['dtype']}. "]
     lines[-1] += f"All stages together, translation and evaluations among them, took {whole:.1f} minutes."
     return lines
+
+
+def _tokens(stage: Mapping[str, Any]) -> str:
+    """Of prompts and responses in all steps; a model of unknown parts has none counted."""
+    passes = stage["accounting"].get("passes")
+    if passes is None:
+        return "not counted"
+    return f"{sum(part['tokens'] for name, part in passes['training'].items() if name in ('prompt', 'response')):,}"
+
+
+def _machine(own: MadeBy) -> str:
+    hardware = own.hardware
+    device = hardware.get("accelerator") or f"{hardware['device']} ({hardware['threads']} threads)"
+    libraries = ", ".join(f"{name} {own.versions[name]}" for name in ("torch", "transformers"))
+    return f"{hardware['processes']} × {device} with {libraries}"
 
 
 def _scores(run: Finished) -> list[str]:
@@ -183,7 +194,7 @@ def _reproduce(run: Finished, recipe: Mapping[str, Any]) -> list[str]:
     manifest = run.manifest
     lines = [
         "```bash",
-        f"pip install langxfer=={manifest['versions']['langxfer']}",
+        f"pip install langxfer=={made_by(run)[-1].versions['langxfer']}",
         "langxfer run filled.yaml",
         "```",
         "",
@@ -195,7 +206,7 @@ def _reproduce(run: Finished, recipe: Mapping[str, Any]) -> list[str]:
     if "sha256" in identity:
         lines.append(f"`{recipe['data']['source']}` has the SHA-256 `{identity['sha256']}`.")
     for plugin in manifest["plugins"]:
-        lines.append(f"It needs the plugin `{shown_text(plugin['file'])}` with the SHA-256 `{plugin['sha256']}`.")
+        lines.append(f"It needs the plugin `{shown_file(plugin['file'])}` with the SHA-256 `{plugin['sha256']}`.")
     return [*lines, "", "```yaml", yaml_text(recipe).rstrip(), "```"]
 
 

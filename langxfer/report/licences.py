@@ -10,7 +10,7 @@ from typing import Any
 
 from langxfer.errors import RecipeError
 from langxfer.report.finished import Finished
-from langxfer.report.paths import without_folders
+from langxfer.report.paths import shown_file
 
 NONCOMMERCIAL = re.compile(r"(?:^|[-_ ])nc(?:$|[-_ ])", re.IGNORECASE)  # cc-by-nc-4.0
 # The identifiers that the hub takes for ``license`` in a card, by family.
@@ -96,7 +96,7 @@ def _of_base(base: Mapping[str, str]) -> str:
 
 
 def _of_data(recipe: Mapping[str, Any], shipped: bool) -> str:
-    source = without_folders(recipe["data"]["source"])
+    source = shown_file(recipe["data"]["source"])
     if shipped:
         return f"Data: `{source}` is part of langxfer, Apache-2.0."
     return f"Data: the licence of `{source}` is not known to langxfer; look it up where it comes from."

@@ -139,7 +139,7 @@ def _both(cell: Cell | None) -> str:
 
 def _md(text: str) -> str:
     """Text of which nothing is taken for Markdown or HTML."""
-    return table_cell(re.sub(r"([\\`*_\[\]~])", r"\\\1", text), limit=len(text) * 2) if text else ""
+    return table_cell(text, limit=len(text)) if text else ""
 
 
 def _md_table(head: Sequence[str], rows: Iterator[list[str]]) -> list[str]:

@@ -153,7 +153,7 @@ def _samples(title: str, samples: Sequence[Sample], noted: str = "") -> list[str
         ]
         for s in samples
     ]
-    return [f"### {title}", "", *_table(head, rows), ""]
+    return [f"### {cell(title)}", "", *_table(head, rows), ""]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -9,21 +9,46 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from langxfer.engine import export as exporting
 from langxfer.engine.export import MANIFEST, Options, export, known_architectures
 from langxfer.errors import ArtifactError, DataError, RecipeError
+from langxfer.recipe_text import yaml_text
 from langxfer.testing import tiny_model
 
+RECIPE = {
+    "title": "tiny",
+    "model": {"source": "org/tiny", "dtype": "float32"},
+    "data": {
+        **{"source": "rows.jsonl", "format": "alpaca", "source_language": "en", "target_languages": ["de"]},
+        "max_length": 64,
+    },
+    "translator": None,
+    "phases": [],
+    "evaluators": [],
+}
+RUN = {
+    "run_key": "0123",
+    "model": {"source": "org/tiny", "weights": "0"},
+    "data": {"identity": {}, "train": 1, "validation": 0, "dropped": {}},
+    "encoded": {"train": 1, "validation": 0, "dropped": {}, "train_cut": 0, "validation_cut": 0},
+    "seeds": {"training": []},
+    "versions": {},
+    "hardware": {"device": "cpu", "processes": 1, "system": "Linux", "machine": "x86_64"},
+    "overrides": [],
+    "plugins": [],
+    "stages": [],
+}
 PROMPTS = ["Say a word on bread 5.", "Sag ein Wort.", "How many rivers are there?", "x"]
 
 
 def finished(folder: Path, architecture: str, **config: Any) -> Path:
     """The folder of a run that ended with a random model."""
     folder.mkdir()
-    (folder / "filled.yaml").write_text("title: tiny\n")
-    (folder / "manifest.json").write_text('{"run_key": "0123"}')
+    (folder / "filled.yaml").write_text(yaml_text(RECIPE))
+    (folder / "manifest.json").write_text(json.dumps(RUN))
     (folder / "scores.json").write_text('{"before": {}, "after": {}, "comparisons": []}')
     tiny_model(folder / "model", architecture, **config)
     (folder / "model" / "README.md").write_text("# tiny\n")
@@ -141,6 +166,65 @@ def test_architectures_that_ctranslate2_does_not_know(tmp_path: Path) -> None:
         export(run, tmp_path / "out", Options("ctranslate2"))
     assert "Whisper" not in str(caught.value) and not (tmp_path / "out").exists()
     assert {"LlamaConfig", "GPT2Config", "Gemma2Config"} <= set(known_architectures())
+
+
+@pytest.fixture
+def mine(llama: Path, tmp_path: Path) -> Path:
+    """A copy of the run, to be damaged."""
+    shutil.copytree(llama, tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+def test_the_working_folder_and_links_are_followed(llama: Path, tmp_path: Path, monkeypatch) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert export(llama, Path(), Options("safetensors")) == tmp_path / "here"
+    monkeypatch.chdir(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to("there")
+    assert export(llama, link, Options("safetensors")) == tmp_path / "there"
+    assert link.is_symlink() and manifest(link)["title"] == "tiny"
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(ArtifactError, match="leads to itself"):
+        export(llama, tmp_path / "a", Options("safetensors"))
+    with pytest.raises(ArtifactError, match="cannot make this folder .*with -o"):
+        export(llama, tmp_path / "here" / MANIFEST / "x", Options("safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda model: (model / "model.safetensors").unlink(), r"the model is not there \(no model.safetensors\)"),
+        (lambda model: cut(model / "model.safetensors"), "model.safetensors is damaged"),
+        (lambda model: (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "b"}}'), r"\(no b\)"),
+        (lambda model: (model / "model.safetensors.index.json").write_text("{"), "index.json is damaged"),
+        (lambda model: cut(model / "tokenizer.json"), "cannot be loaded .*delete this folder: the same langxfer run"),
+        (lambda model: cut(model / "config.json"), "cannot be loaded"),
+    ],
+)
+def test_a_model_that_is_not_whole(mine: Path, damage, said: str) -> None:
+    damage(mine / "model")
+    with pytest.raises(ArtifactError, match=said):
+        export(mine, mine / "out", Options("safetensors"))
+    assert not (mine / "out").exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def test_weights_that_half_precision_cannot_hold(mine: Path) -> None:
+    path = mine / "model" / "model.safetensors"
+    values = load_file(path)
+    name = sorted(values)[0]
+    values[name].view(-1)[0] = 1e5
+    save_file(values, path, {"format": "pt"})
+    for options in (Options("safetensors", dtype="float16"), Options("ctranslate2", quantization="float16")):
+        with pytest.raises(ArtifactError, match=rf"{name} has the value 100000, and the largest of float16 is 65504"):
+            export(mine, mine / "out", options)
+    assert export(mine, mine / "out", Options("safetensors", dtype="bfloat16")).is_dir()
 
 
 def test_options_of_the_other_format() -> None:

@@ -67,8 +67,8 @@ def test_it_says_what_was_done(run: Finished, card: str) -> None:
     for reason, count in facts["dropped"].items():
         assert f"- {count}: {reason}" in body
     assert "arXiv 2505.14297, equation 3" in body and "`lambda: 0.5`" in body and "`full`" in body
-    assert re.search(r"\| train\[0\] clo \| 2 \| 4 \| 0.01 cosine \| [\d,]+ \| [\d.]+% of", body)
-    assert "| train[1] sft | 1 | 8 |" in body
+    assert re.search(r"\| train\\\[0\\\] clo \| 2 \| 4 \| 0.01 cosine \| [\d,]+ \| [\d.]+% of", body)
+    assert r"| train\[1\] sft | 1 | 8 |" in body
 
 
 def test_scores_come_with_errors_and_the_run_s_own_tests(run: Finished, card: str) -> None:
@@ -179,6 +179,7 @@ def test_hints_that_use_may_be_restricted() -> None:
         ("~/work/a.yaml", "a.yaml"),
         ("file:///srv/data/a.parquet", "a.parquet"),
         (r"C:\Users\erika\a.txt", "a.txt"),
+        ("my home is /home/erika, not /home/o'brien/x.txt", "my home is ~, not x.txt"),
         (
             "https://example.org/a/b and org/name, 1/2/3, s/he/they",
             "https://example.org/a/b and org/name, 1/2/3, s/he/they",
@@ -190,9 +191,25 @@ def test_paths_in_texts_become_names(text: str, expected: str) -> None:
 
 
 def test_paths_with_spaces_and_the_folders_above_them_are_known_from_the_recipe() -> None:
-    known = known_paths({"a": ["/home/erika m/my data/rows.jsonl"], "b": "org/name"})
+    known = known_paths({"a": ["/home/erika m/my data/rows.jsonl"], "b": "org/name", "c": "/no_think"})
     text = "# in /home/erika m/my data there is /home/erika m/my data/rows.jsonl, other.txt in /home/erika m/other.txt"
     assert without_known(text, known) == "# in . there is rows.jsonl, other.txt in other.txt"
+
+
+def test_recipes_keep_prompts_that_look_like_paths(tmp_path: Path) -> None:
+    there = tmp_path / "a.txt"
+    there.write_text("")
+    paths = {
+        "data": {"source": "/mnt/gone/rows.jsonl"},
+        "evaluators": [{"files": {"de": "/mnt/de.txt"}, "list": str(there), "mine": "/home/erika/x"}],
+    }
+    prompts = {"system": "/no_think", "words": "Answer with /yes/no only.", "more": "/yes/no", "x": "a" * 5000}
+    found = without_folders({**paths, **prompts})
+    assert found == {
+        "data": {"source": "rows.jsonl"},
+        "evaluators": [{"files": {"de": "de.txt"}, "list": "a.txt", "mine": "x"}],
+        **prompts,
+    }
 
 
 def test_hub_models_and_data_are_linked(run: Finished, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from langxfer.report.html.answers import AnswerGroup, Text, answer_groups, cut, 
 from langxfer.report.html.curves import curves
 from langxfer.report.html.scores import Scores, notes_of, scores_of
 from langxfer.report.html.stages import StageLine, stage_lines
+from langxfer.report.made_by import made_by
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def run_page(finished: Finished, comparisons: Sequence[Comparison] | None = None
         filled=finished.text("filled.yaml" if is_run else RECIPE),
         commands=tuple(_commands(finished)),
         plugins=tuple((row["file"], row["sha256"]) for row in manifest.get("plugins", ())),
-        digests=tuple(_digests(manifest)),
+        digests=tuple(_digests(finished)),
     )
 
 
@@ -103,19 +104,23 @@ def _facts(finished: Finished) -> Iterator[tuple[str, str]]:
     if recipe is not None:
         yield from _of_recipe(recipe)
     if finished.kind == "run":
-        data = manifest["data"]
-        yield "examples", f"{data['train']:,} for training, {data['validation']:,} for validation"
+        encoded = manifest["encoded"]
+        yield "examples", f"{encoded['train']:,} for training, {encoded['validation']:,} for validation"
         trained = [row for row in manifest["stages"] if "trained_share" in row]
         shares = ", ".join(f"{row['trained_share']:.1%}" for row in trained)
         yield "trained", f"{shares} of the parameters, {sum(row['steps'] for row in trained):,} steps"
-    hardware = manifest["hardware"]
-    processes = f", {hardware['processes']} processes" if hardware["processes"] > 1 else ""
-    threads = f", threads: {hardware['threads']}" if hardware.get("threads") else ""
-    yield "hardware", f"{hardware['device']}{processes}{threads}, {hardware['system']} {hardware['machine']}"
+    machines = made_by(finished)
+    yield "hardware", "; then ".join(dict.fromkeys(_machine(own.hardware) for own in machines))
     times = [row["time"] for row in finished.events() if row.get("event") == "StageFinished"]
     if times:
         yield "finished", times[-1].replace("T", " ").replace("Z", " UTC")
-    yield "langxfer", manifest["versions"]["langxfer"]
+    yield "langxfer", ", then ".join(dict.fromkeys(own.versions["langxfer"] for own in machines))
+
+
+def _machine(hardware: Mapping[str, Any]) -> str:
+    processes = f", {hardware['processes']} processes" if hardware["processes"] > 1 else ""
+    threads = f", threads: {hardware['threads']}" if hardware.get("threads") else ""
+    return f"{hardware['device']}{processes}{threads}, {hardware['system']} {hardware['machine']}"
 
 
 def _of_recipe(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -179,7 +184,7 @@ def _lengths(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, flo
 def _commands(finished: Finished) -> Iterator[str]:
     """What makes it again, as far as the folder knows: versions, then the verb."""
     manifest = finished.manifest
-    libraries = {name: found for name, found in manifest["versions"].items() if name != "python"}
+    libraries = {name: found for name, found in made_by(finished)[-1].versions.items() if name != "python"}
     wanted = [f"{name}=={found.partition('+')[0]}" for name, found in libraries.items() if found != "not installed"]
     yield f"pip install {shlex.join(wanted)}"
     if finished.kind == "run":
@@ -192,9 +197,10 @@ def _commands(finished: Finished) -> Iterator[str]:
         yield shlex.join(["langxfer", "evaluate", manifest["model"]["name"], names])
 
 
-def _digests(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _digests(finished: Finished) -> Iterator[tuple[str, str]]:
     """What must come out the same."""
-    yield "Python", manifest["versions"]["python"]
+    manifest = finished.manifest
+    yield "Python", made_by(finished)[-1].versions["python"]
     for label, name in (("run key", "run_key"), ("model key", "model_key")):
         if name in manifest:
             yield label, manifest[name]

@@ -17,7 +17,7 @@ from langxfer.report.comparison import Comparison
 from langxfer.report.figures import Figure
 from langxfer.report.finished import Finished, read_finished
 from langxfer.report.html.methods_page import methods_page
-from langxfer.report.html.page import run_page
+from langxfer.report.html.page import RunPage, run_page
 from langxfer.report.html.sweep_page import sweep_page
 from langxfer.report.methods import ComparedRuns
 from langxfer.report.recipe_differences import in_words
@@ -84,7 +84,28 @@ def write_sweep_report(folder: Path, path: Path) -> None:
     _write("sweep.html", {"page": sweep_page(folder)}, path)
 
 
+def page_text(page: RunPage, *, alone: bool = False) -> str:
+    """The page of a run or of an evaluation; ``alone`` for one that leaves the run's folder and its figures behind."""
+    return _encodable(_rendered("run.html", {"page": page}, alone)[0])
+
+
 def _write(template: str, values: Mapping[str, Any], path: Path) -> None:
+    text, drawn = _rendered(template, values)
+    path.write_text(_encodable(text), encoding="utf-8")
+    folder = path.parent / (FIGURES if path.name == REPORT else f"{path.stem}-{FIGURES}")
+    if drawn:
+        folder.mkdir(exist_ok=True)
+    for name, figure in drawn.items():
+        figure.save(folder, name)
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair has no UTF-8."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _rendered(template: str, values: Mapping[str, Any], alone: bool = False) -> tuple[str, dict[str, Figure]]:
+    """A page, and the figures in it by the names of their files."""
     drawn: dict[str, Figure] = {}
 
     def inline(figure: Figure) -> Markup:
@@ -96,13 +117,8 @@ def _write(template: str, values: Mapping[str, Any], path: Path) -> None:
         return Markup(figure.inline(name))
 
     script, digest = _script()
-    text = _environment().get_template(template).render(values, inline=inline, script=script, script_digest=digest)
-    path.write_text(text, encoding="utf-8", errors="replace")  # half a surrogate pair has no UTF-8
-    folder = path.parent / (FIGURES if path.name == REPORT else f"{path.stem}-{FIGURES}")
-    if drawn:
-        folder.mkdir(exist_ok=True)
-    for name, figure in drawn.items():
-        figure.save(folder, name)
+    more = {"inline": inline, "script": script, "script_digest": digest, "alone": alone}
+    return _environment().get_template(template).render(values, **more), drawn
 
 
 @cache
