@@ -189,7 +189,7 @@ def test_the_working_folder_and_links_are_followed(llama: Path, tmp_path: Path, 
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(ArtifactError, match="leads to itself"):
         export(llama, tmp_path / "a", Options("safetensors"))
-    with pytest.raises(ArtifactError, match="cannot make this folder .*with -o"):
+    with pytest.raises(ArtifactError, match=r"cannot make this folder .*with -o"):
         export(llama, tmp_path / "here" / MANIFEST / "x", Options("safetensors"))
 
 
