@@ -76,7 +76,7 @@ def test_the_judge_sees_the_question_without_that_instruction(tmp_path: Path) ->
     ("text", "message"),
     [
         ('{"id": 1, "en": "x"}\n{', r":2 is not JSON"),
-        ("[1]", r"prompts\.jsonl: row 1 is 1, expected an object"),
+        ("[1]", r"prompts\.jsonl:1 is \[1\], expected an object"),
         ("[{]", "is not JSON"),
         ('{"en": "x"}', r":1: expected \{"),
         ('{"id": 1, "english": "x"}', r':1: "english" is not a known language tag'),

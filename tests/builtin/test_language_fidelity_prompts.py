@@ -94,7 +94,7 @@ def test_the_key_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ('{"id": "a", "de": "Warum?"}\n{"id": ', r":2 is not JSON"),
-        ("[[]]", r"prompts\.jsonl: row 1 is \[\], expected an object"),
+        ("[[]]", r"prompts\.jsonl:1 is \[\[\]\], expected an object"),
         ('{"de": "Warum?"}', r":1: expected"),
         ('{"id": "a"}', r":1: expected"),
         ('{"id": "a", "german": "Warum?"}', r':1: "german" is not a known language tag.*"de"'),
