@@ -1,0 +1,164 @@
+"""The numbers of the study's runs, kept without the texts, so that tables can be made again, or from several machines.
+
+    python -m tests.benchmarks.study.results keep methods runs/sweep-methods-0123456789
+    python -m tests.benchmarks.study.results tables methods
+
+A sweep takes hours and its folder holds models and texts of data that may not be copied. What is kept of a point is its
+recipe, what it was made with, seconds of each stage, scores, and what every item adds to them: enough for means over
+seeds, paired tests and crossings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from langxfer.components import Evaluation
+from langxfer.data import read_jsonl
+from langxfer.report.compare_runs import compare_finished
+from langxfer.report.finished import Finished, read_finished, score_of
+from langxfer.report.method_formats import markdown
+from langxfer.report.paths import without_folders
+from langxfer.report.settings import label, value_text, without_seed
+from langxfer.report.sweep import Report, Row, report_of
+from langxfer.report.tables import format_mean
+
+FOLDER = Path(__file__).parent / "results"
+MADE_WITH = ("model", "versions", "hardware", "plugins")
+OF_A_ROW = ("id", "language", "scores", "score")
+
+
+def kept(settings: Mapping[str, Any], run: Finished) -> dict[str, Any]:
+    """A point without texts, as JSON values."""
+    manifest = {name: run.manifest[name] for name in MADE_WITH}
+    manifest["data"] = {"identity": run.manifest["data"]["identity"]}
+    manifest["stages"] = [
+        {name: own[name] for name in ("stage", "key", "seconds") if name in own} for own in run.manifest["stages"]
+    ]
+    scores = {when: {name: _numbers(own) for name, own in getattr(run, when).items()} for when in ("before", "after")}
+    return {"settings": dict(settings), "recipe": without_folders(run.recipe), "manifest": manifest, **scores}
+
+
+def _numbers(evaluation: Evaluation) -> dict[str, Any]:
+    rows = [{name: row[name] for name in OF_A_ROW if name in row} for row in evaluation.rows]
+    return {"scores": [asdict(score) for score in evaluation.scores], "rows": rows}
+
+
+def restored(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Finished]:
+    """Settings and run of what was kept."""
+    before, after = (
+        {
+            name: Evaluation([score_of(score) for score in own["scores"]], own["rows"])
+            for name, own in values[when].items()
+        }
+        for when in ("before", "after")
+    )
+    recipe = values["recipe"]
+    return values["settings"], Finished(Path(), str(recipe["title"]), recipe, values["manifest"], before, after)
+
+
+def keep(study: str, sweep: Path) -> list[Path]:
+    """Write what is kept of all finished points of a sweep's folder."""
+    FOLDER.joinpath(study).mkdir(parents=True, exist_ok=True)
+    written = []
+    for row in read_jsonl(sweep / "points.jsonl"):
+        if row["status"] != "done":
+            continue
+        values = kept(row["settings"], read_finished(sweep.parent / row["run"]))
+        # The model before training is the same for many points: it is kept once.
+        before = json.dumps(values["before"], ensure_ascii=False).encode()
+        values["before"] = f"before-{hashlib.sha256(before).hexdigest()[:12]}.json.gz"
+        _write(FOLDER / values["before"], before)
+        name = re.sub(r"[^a-z0-9.]+", "-", ", ".join(map(value_text, row["settings"].values())).lower())
+        path = FOLDER / study / f"{name}.json.gz"
+        _write(path, json.dumps(values, ensure_ascii=False).encode())
+        written.append(path)
+    return written
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(gzip.compress(content, mtime=0))  # without the time: the same numbers are the same bytes
+
+
+def _read(path: Path) -> Any:
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
+def read(study: str) -> list[tuple[Mapping[str, Any], Finished]]:
+    """All points that were kept of a sweep, by their names."""
+    found = map(_read, sorted(FOLDER.joinpath(study).glob("*.json.gz")))
+    return [restored({**values, "before": _read(FOLDER / values["before"])}) for values in found]
+
+
+def tables(points: Sequence[tuple[Mapping[str, Any], Finished]], baseline: str) -> Iterator[str]:
+    """Means over seeds; what it took; for each seed, every method against the baseline by paired tests."""
+    report = report_of(points)
+    yield from _means(report)
+    yield from ("", "| point | train, s | evaluate, s | machine |", "|---|---|---|---|")
+    for settings, run in points:
+        train, evaluate = (_seconds(run, stage) for stage in ("train", "evaluate after"))
+        hardware = run.manifest["hardware"]
+        threads = f", {hardware['threads']} threads" if "threads" in hardware else ""
+        machine = f"{hardware['device']}{threads}, torch {run.manifest['versions']['torch']}"
+        yield f"| {label(settings)} | {train:,.0f} | {evaluate:,.0f} | {machine} |"
+    for crossed in report.crossings:
+        if crossed.largest:
+            own = crossed.crossing
+            yield f"- {crossed.score}: {own.method} has {own.other}'s level at {own.at:g} at {own.place} "
+            yield f"  [{own.low}, {own.high}]"
+    for seed in dict.fromkeys(settings.get("seed", 0) for settings, _ in points):
+        named = [
+            replace(run, title=", ".join(map(value_text, without_seed(settings).values())))
+            for settings, run in points
+            if settings.get("seed", 0) == seed
+        ]
+        if baseline in {run.title for run in named} and len(named) > 1:
+            yield from ("", f"Seed {seed}", "", markdown(compare_finished(named, baseline=baseline)))
+
+
+def _seconds(run: Finished, stage: str) -> float:
+    return sum(own.get("seconds", 0.0) for own in run.manifest["stages"] if own["stage"].startswith(stage))
+
+
+def _means(report: Report) -> Iterator[str]:
+    names = list(dict.fromkeys(str(cell.name) for row in report.rows for cell in row.cells))
+    yield "| score | " + " | ".join(row.label for row in report.rows) + " |"
+    yield "|---|" + "---|" * len(report.rows)
+    for name in names:
+        yield f"| {name} | " + " | ".join(_mean(row, name) for row in report.rows) + " |"
+
+
+def _mean(row: Row, name: str) -> str:
+    for cell in row.cells:
+        if str(cell.name) == name:
+            value, interval = format_mean(cell.mean, cell.like)
+            return f"{value} [{interval.replace(' to ', ', ')}]" if interval else value
+    return ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    keeping = verbs.add_parser("keep", help="keep the numbers of a sweep's folder")
+    keeping.add_argument("study")
+    keeping.add_argument("sweep", type=Path)
+    showing = verbs.add_parser("tables", help="print tables of what was kept")
+    showing.add_argument("study")
+    showing.add_argument("--baseline", default="SFT")
+    given = parser.parse_args()
+    if given.verb == "keep":
+        for path in keep(given.study, given.sweep):
+            print(path)
+    else:
+        print("\n".join(tables(read(given.study), given.baseline)))
+
+
+if __name__ == "__main__":
+    main()
