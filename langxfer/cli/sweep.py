@@ -92,10 +92,10 @@ def _print(swept: Swept) -> None:
         out.print(table)
     known = [result.seconds for result in swept.results if result.seconds is not None]
     done = sum(result.status == "done" for result in swept.results)
-    found = f"; {len(swept.results) - len(known)} of them were there before" if len(known) < len(swept.results) else ""
-    took = f"; they took {duration(sum(known))}" if known and not found else ""
-    took = f"; {len(known)} took {duration(sum(known))}" if known and found else took
-    out.print(f"{done} of {len(swept.results)} points are done{took}{found}.", highlight=False)
+    unknown = len(swept.results) - len(known)
+    found = f" ({unknown} were there before and are not counted)" if unknown else ""
+    took = f"they took {duration(sum(known))}{found}"
+    out.print(f"{done} of {len(swept.results)} points are done; {took}.", highlight=False)
     out.print(f"sweep:  {escape(str(swept.path))}", highlight=False, soft_wrap=True)
 
 
@@ -116,12 +116,12 @@ def _means(name: ScoreName, report: Report) -> Table:
     cells = [(row, cell) for row in report.rows for cell in row.cells if cell.name == name]
     unit = cells[0][1].like.unit
     measured = (f"mean{f', {unit}' if unit else ''}", "95 % interval", "allows for", "seeds", "n")
-    heads = [*names.values()] or [""]
+    heads = [*names.values()] or [""]  # a sweep over seeds alone has no settings to tell its rows by
     table = Table(*heads, *measured, title=escape(str(name)), box=SIMPLE)
     for column in table.columns[len(heads) :]:
         column.justify = "right"
     for row, cell in cells:
-        own = _values(row.settings, list(names)) if row.settings and names else [row.label]
+        own = _values(row.settings, list(names)) if row.settings else [row.label]
         counts = cell.mean.contains, str(cell.mean.seeds), str(cell.mean.n)
         texts = [*own, *[""] * (len(heads) - len(own))]
         table.add_row(*map(escape, texts), *format_mean(cell.mean, cell.like), *counts)

@@ -18,8 +18,8 @@ HOME = re.compile(
 # Options of recipes that name files and folders. A text of another option that looks like a path may be a prompt.
 FILES = frozenset(
     {
-        *("source", "model", "file", "files", "memory", "words", "prompts_file", "baseline", "difficulties"),
-        *("identifier", "include_path"),
+        *("source", "english_source", "model", "file", "files", "memory", "words", "prompts", "baseline"),
+        *("difficulties", "categories", "identifier", "include_path"),
     }
 )
 

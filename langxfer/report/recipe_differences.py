@@ -128,10 +128,8 @@ def recipe_differences(runs: Mapping[str, Finished]) -> RecipeDifferences:
     same = {path for path, own in contents.items() if None not in own and len(set(own)) == 1}
     moved = [row for row in found if row.path in same]  # the same bytes from elsewhere
     other, warnings = _other_bytes(known, found, contents)
-    rows = [row for row in found if row.part not in APART and row not in moved] + other
-    for own in (_other_translations(known, rows), *_other_code(known)):
-        if own is not None:
-            rows.append(own)
+    rows = [*(row for row in found if row.part not in APART and row not in moved), *other]
+    rows += [*_other_translations(known, rows), *_other_code(known)]
     start = {made_with(own)["model"]["weights"] for own in known.values() if "model" in made_with(own)}
     unadapted = tuple(name for name, own in runs.items() if name not in known and _start(own) in start)
     return RecipeDifferences(
@@ -212,12 +210,12 @@ def _other_bytes(
     return rows, warnings
 
 
-def _other_translations(known: Mapping[str, Finished], rows: Sequence[Difference]) -> Difference | None:
+def _other_translations(known: Mapping[str, Finished], rows: Sequence[Difference]) -> Iterator[Difference]:
     """Other files, programs or versions behind a translator or a filter of one name make other data."""
     keys = tuple(_translated(made_with(own)) for own in known.values())
-    if None in keys or len(set(keys)) < 2 or any(row.part in ("data", "translator") for row in rows):
-        return None
-    return Difference("translated data (content)", "data", keys)
+    explained = any(row.part in ("data", "translator") for row in rows)
+    if not explained and None not in keys and len(set(keys)) > 1:
+        yield Difference("translated data (content)", "data", keys)
 
 
 def _translated(manifest: Mapping[str, Any]) -> str | None:
