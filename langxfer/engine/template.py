@@ -173,9 +173,9 @@ def load_template(model: Model, folder: Path) -> Template:
     """The template that the recipe names, or the tokenizer's own.
 
     Raises:
-        RecipeError: no such name, or the tokenizer has none and the recipe names none.
+        RecipeError: no such name, or the tokenizer has none and the recipe names none, or its settings are broken.
     """
-    settings = _json(folder / "tokenizer_config.json")
+    settings = _settings(folder / "tokenizer_config.json", model)
     bos, eos = (_token(settings.get(name)) for name in ("bos_token", "eos_token"))
     if model.template is not None:
         if model.template not in NAMED:
@@ -183,10 +183,11 @@ def load_template(model: Model, folder: Path) -> Template:
                 f"model.template: there is no {model.template!r}. Built-in templates: {', '.join(NAMED)}."
             )
         return Template(model.template, NAMED[model.template], bos, eos)
-    own = folder / "chat_template.jinja"
-    source = own.read_text(encoding="utf-8") if own.is_file() else settings.get("chat_template")
+    file = folder / "chat_template.jinja"
+    source = file.read_text(encoding="utf-8") if file.is_file() else settings.get("chat_template")
     if isinstance(source, list):  # several named templates, as older tokenizers have them
-        source = {entry["name"]: entry["template"] for entry in source}.get("default")
+        own = {entry.get("name"): entry.get("template") for entry in source if isinstance(entry, dict)}
+        source = own.get("default")
     if not source:
         raise RecipeError(
             f"model.template: the tokenizer of {model.source} has no chat template (is it a base model?). "
@@ -195,11 +196,17 @@ def load_template(model: Model, folder: Path) -> Template:
     return Template("tokenizer", source, bos, eos)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _settings(path: Path, model: Model) -> dict[str, Any]:
+    """What the tokenizer's file says. A broken one is no empty one: prompts would lose their BOS without a word."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"model.source: {path.name} of {model.source} cannot be read: {first_line(error)}.") from None
+    if not isinstance(settings, dict):
+        raise RecipeError(f"model.source: {path.name} of {model.source} should hold one JSON object and does not.")
+    return settings
 
 
 def _token(value: Any) -> str:

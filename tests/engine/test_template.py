@@ -193,3 +193,11 @@ def test_older_tokenizer_files(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(RecipeError, match="no chat template"):
         load_template(Model(source="x"), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff"])
+def test_a_broken_tokenizer_file_is_not_an_empty_one(tmp_path: Path, content: bytes) -> None:
+    """Otherwise a template of ours would leave out BOS."""
+    (tmp_path / "tokenizer_config.json").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"model.source: tokenizer_config.json of x (cannot be read|should hold)"):
+        load_template(Model(source="x", template="alpaca"), tmp_path)

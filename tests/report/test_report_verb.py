@@ -106,6 +106,16 @@ def test_a_sweep_has_curves_means_crossings_and_what_failed(swept, monkeypatch):
     assert "clo data.limit 300 at or below 200 to above 400 (items alone) <sft> 400" in text
     [figure] = (path for path in (swept / "figures").iterdir() if path.suffix == ".svg")
     assert "&lt;sft&gt;" in figure.read_text() and "PolyCollection" in figure.read_text()  # a band
+    assert "The figures lie as SVG and PNG" in text
+
+
+def test_a_sweep_with_nothing_to_draw_speaks_of_no_figures(swept, monkeypatch):
+    values = json.loads((swept / "sweep.json").read_text())
+    (swept / "sweep.json").write_text(json.dumps({**values, "curves": []}))
+    assert langxfer(monkeypatch, "report", swept) == 0
+    text = told(swept / "report.html")
+    assert "there is nothing to draw" in text and "SVG" not in text
+    assert not (swept / "figures").exists()
 
 
 def test_a_damaged_sweep_is_an_error_that_says_what_to_do(swept, monkeypatch, capsys):

@@ -117,7 +117,7 @@ def _rendered(template: str, values: Mapping[str, Any], alone: bool = False) -> 
         return Markup(figure.inline(name))
 
     script, digest = _script()
-    more = {"inline": inline, "script": script, "script_digest": digest, "alone": alone}
+    more = {"inline": inline, "script": script, "script_digest": digest, "alone": alone, "drawn": drawn}
     return _environment().get_template(template).render(values, **more), drawn
 
 
