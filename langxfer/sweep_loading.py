@@ -22,7 +22,7 @@ from langxfer.plugins import Catalog
 from langxfer.problems import describe
 from langxfer.recipe import Recipe, Section
 from langxfer.recipe_text import RecipeText, Unreadable
-from langxfer.report.settings import label
+from langxfer.report.settings import NAME, label
 from langxfer.sweeps import Point, Sweep, gathered
 
 SEED = "seed"  # short for the training seed of all phases
@@ -192,7 +192,7 @@ class _Loading:
         return [*settings, *self._given]
 
     def _point(self, listed: ListedPoint | None, chosen: Sequence[tuple[_Setting, int]]) -> Point | None:
-        settings: dict[str, Any] = {"name": listed.name} if listed else {}
+        settings: dict[str, Any] = {NAME: listed.name} if listed else {}
         settings |= {own.path: own.values[number] for own, number in chosen if own.values is not None}
         try:
             overrides = self._overrides(listed, chosen)

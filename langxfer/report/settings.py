@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+NAME = "name"  # of a point, beside its settings: no recipe has a field of that name
+
 
 def is_seed(path: str) -> bool:
     """Whether points that differ in this setting alone are repetitions. ``data.seed`` is none: it chooses items."""
@@ -28,8 +30,9 @@ def value_text(value: Any) -> str:
 
 
 def label(settings: Mapping[str, Any]) -> str:
-    """All settings in one line."""
-    return ", ".join(f"{path}={value_text(value)}" for path, value in settings.items()) or "the recipe"
+    """All settings in one line; the name that a sweep file gives a point speaks for itself."""
+    named = (value_text(value) if path == NAME else f"{path}={value_text(value)}" for path, value in settings.items())
+    return ", ".join(named) or "the recipe"
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:

@@ -109,9 +109,30 @@ def test_a_sweep_has_curves_means_crossings_and_what_failed(swept, monkeypatch):
     assert "The figures lie as SVG and PNG" in text
 
 
+def test_a_sweep_without_an_axis_has_bars(swept, monkeypatch):
+    """The first measure of each evaluator, then the others; a group of bars for each language, a bar for each row."""
+    values = json.loads((swept / "sweep.json").read_text())
+    for row in values["table"]:
+        [own] = row["scores"]
+        row["scores"] = [{**own, "score": f"held_out/{name}"} for name in ("bits/de", "bits/en", "margin/de-over-en")]
+    values["table"][1]["label"] = "<sft>"
+    (swept / "sweep.json").write_text(json.dumps({**values, "curves": [], "crossings": []}))
+    assert langxfer(monkeypatch, "report", swept) == 0
+    text = told(swept / "report.html")
+    assert "Scores" in text and "paired tests tell methods apart" in text and "Curves" not in text
+    assert (
+        text.index("held_out/bits/en (%)") < text.index("1 more scores") < text.index("held_out/margin/de-over-en (%)")
+    )
+    figures = {path.name: path.read_text() for path in (swept / "figures").iterdir() if path.suffix == ".svg"}
+    assert sorted(figures) == ["held-out-bits.svg", "held-out-margin.svg"]
+    assert all("&lt;sft&gt;" in own and "before training" in own for own in figures.values())
+    bits, margin = figures["held-out-bits.svg"], figures["held-out-margin.svg"]
+    assert ">de<" in bits and ">en<" in bits and ">de-over-en<" in margin and ">en<" not in margin
+
+
 def test_a_sweep_with_nothing_to_draw_speaks_of_no_figures(swept, monkeypatch):
     values = json.loads((swept / "sweep.json").read_text())
-    (swept / "sweep.json").write_text(json.dumps({**values, "curves": []}))
+    (swept / "sweep.json").write_text(json.dumps({**values, "table": [], "curves": [], "crossings": []}))
     assert langxfer(monkeypatch, "report", swept) == 0
     text = told(swept / "report.html")
     assert "there is nothing to draw" in text and "SVG" not in text

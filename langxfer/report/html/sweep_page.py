@@ -1,9 +1,9 @@
-"""The page of a sweep, from its ``sweep.json``: curves with bands, means over seeds, crossings, failed points."""
+"""The page of a sweep, from its ``sweep.json``: curves or bars, means over seeds, crossings, failed points."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 
 from langxfer.components import Score
 from langxfer.errors import DataError
+from langxfer.report.compare_runs import split_name
 from langxfer.report.crossing import Place
-from langxfer.report.figures import Figure, Series, line_chart
+from langxfer.report.figures import Figure, Series, bar_chart, line_chart
 from langxfer.report.quantities import duration
 from langxfer.report.seeds import Mean
 from langxfer.report.settings import label
 from langxfer.report.sweep import RESULT, ScoreName
 from langxfer.report.tables import format_mean
 
-LINES, CHARTS = 8, 12  # lines in a chart, and charts in a section of the page
+LINES, CHARTS = 8, 12  # lines or bars of a group in a chart, and charts in a section of the page
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SweepPage:
     """All that the page says.
 
     Attributes:
-        figures, means: of the main scores, which are those that methods could be compared in; of all without such.
+        figures, means: of the main scores; bars where no setting is an axis.
         other_figures, other_means: of the others.
         crossings: score, method, place, interval, the other method, and its place.
     """
@@ -60,6 +61,7 @@ class SweepPage:
     crossings: tuple[tuple[str, str, str, str, str, str], ...]
     points: tuple[PointLine, ...]
     notes: tuple[str, ...]
+    bars: bool
 
     @property
     def failed(self) -> tuple[PointLine, ...]:
@@ -75,16 +77,18 @@ def sweep_page(folder: Path) -> SweepPage:
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         tables = list(_means(found))
-        main = {_name(own) for own in found["crossings"]} or {table.name for table in tables}
+        main = _main(found)
+        figures, others = (tuple(_drawn(found, keep)) for keep in (main.__contains__, lambda name: name not in main))
         return SweepPage(
             title=found["title"],
-            figures=tuple(_figures([own for own in found["curves"] if _name(own) in main])),
-            other_figures=tuple(_figures([own for own in found["curves"] if _name(own) not in main])),
+            figures=figures,
+            other_figures=others,
             means=tuple(table for table in tables if table.name in main),
             other_means=tuple(table for table in tables if table.name not in main),
             crossings=tuple(_crossings(found)),
             points=tuple(map(_point, found["points"])),
             notes=tuple(found["notes"]),
+            bars=not found["curves"],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -92,7 +96,47 @@ def sweep_page(folder: Path) -> SweepPage:
         ) from None
 
 
-def _figures(curves: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+def _measures(table: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
+    """The scores of each evaluator, measure and unit: those of one evaluator differ in the language alone."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for own in (own for row in table for own in row["scores"]):
+        names = found.setdefault((own["evaluator"], split_name(own["score"])[0], own["unit"]), [])
+        if own["score"] not in names:
+            names.append(own["score"])
+    return found
+
+
+def _main(found: Mapping[str, Any]) -> set[str]:
+    """What methods cross in; of a sweep without an axis, the first measure of each evaluator; else everything."""
+    if found["crossings"]:
+        return {_name(own) for own in found["crossings"]}
+    measures = _measures(found["table"])
+    first = {} if found["curves"] else {own[0]: own for own in reversed(measures)}
+    return {str(ScoreName(own[0], name)) for own in first.values() or measures for name in measures[own]}
+
+
+def _bars(table: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+    """A chart for each measure, in it a group of bars for each language, in that a bar for each row."""
+    for (evaluator, measure, unit), names in islice(_measures(table).items(), CHARTS):
+        series = []
+        for row in table[:LINES]:
+            cells = {own["score"]: own for own in row["scores"] if own["evaluator"] == evaluator}
+            shown = [cells.get(name, {}) for name in names[:LINES]]
+            ends = ([own.get(key) for own in shown] for key in ("value", "low", "high"))
+            series.append(Series(row["label"], [split_name(name)[1] for name in names[:LINES]], *ends))
+        title = f"{evaluator}: {measure}" if measure else evaluator
+        yield bar_chart(series, title=title, x=f"{unit or 'value'}, 95 % intervals")
+
+
+def _drawn(found: Mapping[str, Any], keep: Callable[[str], bool]) -> Iterator[Figure]:
+    if found["curves"]:
+        return _curves([own for own in found["curves"] if keep(_name(own))])
+    return _bars(
+        [{**row, "scores": list(filter(lambda own: keep(_name(own)), row["scores"]))} for row in found["table"]]
+    )
+
+
+def _curves(curves: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     """A chart for each score over each setting, as many as a page can bear."""
     for setting, score in islice(dict.fromkeys((own["setting"], _name(own)) for own in curves), CHARTS):
         lines = [own for own in curves if (own["setting"], _name(own)) == (setting, score)][:LINES]

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.study.results keep methods runs/sweep-methods-0123456789
     python -m tests.benchmarks.study.results tables methods
+    python -m tests.benchmarks.study.results page methods /tmp/methods
 
 A sweep takes hours and its folder holds models and texts of data that may not be copied. What is kept of a point is its
 recipe, what it was made with, seconds of each stage, scores, and what every item adds to them: enough for means over
@@ -24,10 +25,11 @@ from langxfer.components import Evaluation
 from langxfer.data import read_jsonl
 from langxfer.report.compare_runs import compare_finished
 from langxfer.report.finished import Finished, read_finished, score_of
+from langxfer.report.html.writing import REPORT, write_sweep_report
 from langxfer.report.method_formats import markdown
 from langxfer.report.paths import without_folders
 from langxfer.report.settings import label, value_text, without_seed
-from langxfer.report.sweep import Report, Row, report_of
+from langxfer.report.sweep import RESULT, Report, Row, report_of
 from langxfer.report.tables import format_mean
 
 FOLDER = Path(__file__).parent / "results"
@@ -127,6 +129,25 @@ def _seconds(run: Finished, stage: str) -> float:
     return sum(own.get("seconds", 0.0) for own in run.manifest["stages"] if own["stage"].startswith(stage))
 
 
+def page(title: str, points: Sequence[tuple[Mapping[str, Any], Finished]], folder: Path) -> Path:
+    """The sweep's page of all kept points, as one sweep over them on one machine would have written it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {
+            "settings": settings,
+            "run": run.title,
+            "status": "done",
+            "seconds": sum(own.get("seconds", 0.0) for own in run.manifest["stages"]),
+            "error": None,
+        }
+        for settings, run in points
+    ]
+    value = {"title": title, "points": lines, **report_of(points).record()}
+    folder.joinpath(RESULT).write_text(json.dumps(value), encoding="utf-8")
+    write_sweep_report(folder, folder / REPORT)
+    return folder / REPORT
+
+
 def _means(report: Report) -> Iterator[str]:
     names = list(dict.fromkeys(str(cell.name) for row in report.rows for cell in row.cells))
     yield "| score | " + " | ".join(row.label for row in report.rows) + " |"
@@ -152,10 +173,15 @@ def main() -> None:
     showing = verbs.add_parser("tables", help="print tables of what was kept")
     showing.add_argument("study")
     showing.add_argument("--baseline", default="SFT")
+    paging = verbs.add_parser("page", help="write the report page of what was kept")
+    paging.add_argument("study")
+    paging.add_argument("folder", type=Path)
     given = parser.parse_args()
     if given.verb == "keep":
         for path in keep(given.study, given.sweep):
             print(path)
+    elif given.verb == "page":
+        print(page(given.study, read(given.study), given.folder))
     else:
         print("\n".join(tables(read(given.study), given.baseline)))
 
