@@ -17,7 +17,7 @@ VERBS = ("run", "plan", "check", "preview", "evaluate", "compare", "schema", "pl
 
 def langxfer(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "langxfer", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -186,6 +186,6 @@ def test_light_verbs_bring_no_torch(verb: str, folder: Path, fake_plugin: Path) 
     )
     command = [sys.executable, "-c", code]
     result = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, timeout=120, check=False, env={**os.environ}
+        command, capture_output=True, text=True, cwd=folder, timeout=300, check=False, env={**os.environ}
     )
     assert result.returncode == 0, result.stderr

@@ -23,7 +23,7 @@ def code() -> str:
 def langxfer(*arguments: str, path: Path | None = None):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*([str(path)] if path else []), *sys.path])}
     command = [sys.executable, "-m", "langxfer", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
 
 def test_it_trains_through_a_plugin_file(recipe, fake_plugin):

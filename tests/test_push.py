@@ -63,7 +63,7 @@ def push(run: Path, *arguments: str, hub: Hub | None = None, **environment: str)
     own = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", **environment}
     own["HF_ENDPOINT"] = hub.url if hub else "http://127.0.0.1:9"  # nobody listens there
     command = [sys.executable, "-m", "langxfer", "push", str(run), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=own, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=own, timeout=300, check=False)
     assert TOKEN not in done.stdout + done.stderr
     return done
 

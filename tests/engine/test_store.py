@@ -127,7 +127,7 @@ def test_two_processes_do_not_make_the_same_artifact(tmp_path: Path) -> None:
         other = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE)
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=0.5)
-    assert other.communicate(timeout=20)[0] == b"in\n"
+    assert other.communicate(timeout=120)[0] == b"in\n"
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_nothing_of_matplotlib_is_changed_for_others():
         "assert before == [matplotlib.rcParams[name] for name in names]\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

@@ -125,7 +125,7 @@ from langxfer.translation.segment_cache import scope
 
 name, under = sys.argv[2], scope({"name": "upper"}, Pair("en", "de"))
 with SegmentCache(Path(sys.argv[1])) as cache, open(name, "w") as log:
-    for start in range(0, 20_000, 50):
+    for start in range(0, int(sys.argv[3]), 50):
         segments = [f"{number:05}" for number in range(start, start + 50)]
         now = cache.add(under, {segment: (f"{name}:{segment}", None, False) for segment in segments})
         for segment in segments:  # what a process was told is kept
@@ -134,21 +134,21 @@ with SegmentCache(Path(sys.argv[1])) as cache, open(name, "w") as log:
 """
 
 
-def start(cache: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(cache: Path, log: Path, segments: int = 20_000) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(cache), str(log)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(cache), str(log), str(segments)], env=environment)
 
 
 def test_what_was_kept_survives_a_kill(tmp_path):
     path, log = tmp_path / "segments.sqlite", tmp_path / "log"
-    process = start(path, log)
+    process = start(path, log, 500_000)
     deadline = time.monotonic() + 60
     while not (log.exists() and log.stat().st_size > 20_000) and time.monotonic() < deadline:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     told = [line for line in log.read_text().split("\n")[:-1]]
-    assert 0 < len(told) < 20_000
+    assert 0 < len(told) < 500_000
     with SegmentCache(path) as cache:
         found = cache.find(SCOPE, [line.rpartition(":")[2] for line in told])
         assert [text for text, _, _ in found.values()] and {text for text, _, _ in found.values()} == {*told}

@@ -43,7 +43,7 @@ def langxfer(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     plugin = [] if "langxfer-openai" in names else ["--plugin", str(MODULE)]
     command = [sys.executable, "-m", "langxfer", *arguments, *plugin]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=folder, timeout=120, check=False
+        command, capture_output=True, text=True, env=environment, cwd=folder, timeout=300, check=False
     )
 
 
