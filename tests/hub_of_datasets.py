@@ -17,7 +17,7 @@ Files = Mapping[str, bytes]  # by path in the repository
 
 @contextmanager
 def serving(repositories: Mapping[str, tuple[str, Files]]) -> Iterator[str]:
-    """The address of a hub with these data sets: name -> commit and files."""
+    """The address of a hub with these data sets and models: name -> commit and files."""
 
     class Hub(_Hub):
         pass
@@ -51,7 +51,7 @@ class _Hub(BaseHTTPRequestHandler):
         pass
 
     def _api(self) -> None:
-        """``/api/datasets/ORG/NAME/{revision,tree,paths-info}/COMMIT/…``"""
+        """``/api/{datasets,models}/ORG/NAME/{revision,tree,paths-info}/COMMIT/…``"""
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode()
         parts = unquote(urlsplit(self.path).path).split("/")[3:]
@@ -70,11 +70,11 @@ class _Hub(BaseHTTPRequestHandler):
         return self._json({"id": name, "sha": own, "private": False, "tags": [], "siblings": siblings})
 
     def _file(self) -> None:
-        """``/datasets/ORG/NAME/resolve/COMMIT/PATH``"""
-        parts = unquote(urlsplit(self.path).path).split("/")
-        own, files = self.repositories.get("/".join(parts[2:4]), ("", {}))
-        path = "/".join(parts[6:])
-        if parts[1] != "datasets" or path not in files or parts[5] != own:
+        """``/datasets/ORG/NAME/resolve/COMMIT/PATH``; of a model without the first."""
+        parts = unquote(urlsplit(self.path).path).removeprefix("/datasets").split("/")
+        own, files = self.repositories.get("/".join(parts[1:3]), ("", {}))
+        path = "/".join(parts[5:])
+        if path not in files or parts[4] != own:
             return self._missing("EntryNotFound")
         return self._answer(files[path], {"ETag": f'"{_digest(files[path])}"', "X-Repo-Commit": own})
 

@@ -25,7 +25,7 @@ from langxfer import hub
 from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
 from langxfer.engine.store import digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
-from langxfer.hub import first_line
+from langxfer.hub import cache_folder, first_line
 
 if TYPE_CHECKING:
     from langxfer.recipe import Model
@@ -40,11 +40,7 @@ TOKENIZER = (
 )
 CARD = "README.md"  # says under which licence the model is
 CONFIG = ("config.json", "generation_config.json", "*.py")
-
-
-def cache_folder() -> Path:
-    """Where models, conversions and translated segments are kept: ``LANGXFER_CACHE``, or ``~/.cache/langxfer``."""
-    return Path(os.environ.get("LANGXFER_CACHE") or Path.home() / ".cache" / "langxfer")
+PATTERNS = [*WEIGHTS, *TOKENIZER, *CONFIG, CARD]
 
 
 @dataclass(frozen=True)
@@ -119,19 +115,19 @@ def folder_identity(folder: Path) -> ModelIdentity:
     return ModelIdentity(digest({**digests(WEIGHTS), **digests(CONFIG)}), digest(tokenizer))
 
 
-def local_folder(model: Model) -> Path | None:
-    """The model's folder if it can be had without network or conversion, else None."""
+def local_folder(model: Model, whole: bool = False) -> Path | None:
+    """The model's folder if it can be had without network or conversion, else None.
+
+    Args:
+        whole: with its weights; otherwise a hub model of which but the tokenizer was downloaded has a folder too.
+    """
     if _is_folder(model.source):
         return Path(model.source)
     if model.source.startswith("pypi:") or _is_gguf(model.source):
         folder = _converted(model)
         return folder if (folder / "config.json").is_file() else None
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(model.source, revision=_commit(model), local_files_only=True))
-    except (OSError, ValueError):
-        return None
+    found = hub.downloaded("model", model.source, _commit(model), PATTERNS if whole else None)
+    return None if whole and found is not None and not any(found.glob("*.safetensors")) else found
 
 
 def fetch(model: Model) -> Path:
@@ -141,8 +137,8 @@ def fetch(model: Model) -> Path:
         RecipeError: the source does not exist or does not match its SHA-256.
         ArtifactError: the download or the conversion failed.
     """
-    found = local_folder(model)
-    if found is not None and (_is_folder(model.source) or any(found.glob("*.safetensors"))):
+    found = local_folder(model, whole=True)
+    if found is not None:
         return found
     if _is_gguf(model.source):
         return _convert(Path(model.source), _converted(model))
@@ -152,8 +148,7 @@ def fetch(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = [*WEIGHTS, *TOKENIZER, *CONFIG, CARD]
-        return Path(snapshot_download(model.source, revision=_commit(model), allow_patterns=patterns))
+        return Path(snapshot_download(model.source, revision=_commit(model), allow_patterns=PATTERNS))
     except Exception as error:  # see hub.commit: what "no network" raises changes by version
         raise ArtifactError(f"model.source {model.source}: the hub gave no model ({first_line(error)}).") from None
 

@@ -34,7 +34,7 @@ class Subject:
 
     @cached_property
     def folder(self) -> Path:
-        if self.runtime.main and models.local_folder(self.model) is None:
+        if self.runtime.main and models.local_folder(self.model, whole=True) is None:
             self.emit(Notice(f"fetching the model {self.model.source}"))
             models.fetch(self.model)
         self.runtime.barrier()

@@ -65,14 +65,12 @@ class Checkpoint:
             _weights(Path(self.source), self.owner)
             return Path(self.source)
         commit = self._commit()
+        for patterns in (SAFE_WEIGHTS, PICKLED_WEIGHTS) if weights else ((),):
+            here = hub.downloaded("model", self.source, commit, [*TOKENIZER, *patterns])
+            if here is not None and (here / "config.json").is_file() and (_weight_files(here) or not weights):
+                return here
         from huggingface_hub import HfApi, snapshot_download
 
-        try:
-            here = Path(snapshot_download(self.source, revision=commit, local_files_only=True))
-            if _weight_files(here) or (not weights and (here / "config.json").is_file()):
-                return here
-        except (OSError, ValueError):
-            pass  # not there yet
         try:
             wanted = [*TOKENIZER]
             if weights:
