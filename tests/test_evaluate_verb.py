@@ -21,6 +21,7 @@ from langxfer.errors import DataError
 from langxfer.report.comparison import compare
 from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
+from tests.processes import ENVIRONMENT, TWO
 
 SPY = '''
 """Notes every prompt that is really answered, and kills the process at the n-th progress of the answers."""
@@ -276,11 +277,11 @@ def test_killed_it_goes_on_and_asks_nothing_twice(uninterrupted, tiny, tmp_path)
 
 
 def test_two_processes_give_the_results_of_one(uninterrupted, tiny, tmp_path):
-    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
-    options = ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
-    result = process(tiny, tmp_path, *launcher, *options)
+    result = process(tiny, tmp_path, *TWO, **ENVIRONMENT)
     assert result.returncode == 0, result.stderr[-3000:]
     asked = (tmp_path / "asked").read_text().split()
     assert (len(asked), len(set(asked))) == (16, 16)
     assert results(tmp_path) == results(uninterrupted)
     assert result.stdout.count("evaluation:") == 1
+    (manifest,) = tmp_path.glob("runs/evaluation-*/manifest.json")
+    assert json.loads(manifest.read_text())["hardware"]["processes"] == 2

@@ -15,6 +15,7 @@ import pytest
 import langxfer
 from langxfer.data import read_jsonl
 from langxfer.errors import DataError
+from tests.processes import ENVIRONMENT, TWO
 
 OBJECTIVES = {
     "sft": ("sft", 0.0),
@@ -119,17 +120,26 @@ def test_budgets_give_the_same_kto(folder: Path, fake_plugin: Path, tmp_path: Pa
 def test_two_processes_give_the_kto_of_one(folder: Path, fake_plugin: Path, tmp_path: Path) -> None:
     """Four validation examples on two processes, and the KL is that of all of them."""
     whole = rows(run(folder, fake_plugin, "{name: kto, beta: 0.7}"))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["-m", "langxfer", "run", str(folder / "tiny.yaml"), "--runs", str(tmp_path), "--json"]
+    command = [
+        sys.executable,
+        *TWO,
+        "-m",
+        "langxfer",
+        "run",
+        str(folder / "tiny.yaml"),
+        "--runs",
+        str(tmp_path),
+        "--json",
+    ]
     command += ["--plugin", str(fake_plugin), "--set", "phases[0].objective={name: kto, beta: 0.7}"]
     command += ["--set", "evaluators=[]"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, **ENVIRONMENT}
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=folder, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = tmp_path.glob("tiny-*/metrics.jsonl")
+    assert json.loads((path.parent / "manifest.json").read_text())["hardware"]["processes"] == 2
     every = [json.loads(line) for line in path.read_text().splitlines()]
     for own, expected in zip([row for row in every if "loss" in row], whole[0], strict=True):
         for name in ("loss", "kl", "grad_norm"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from langxfer.data import read_jsonl
+from tests.processes import ENVIRONMENT, TWO
 
 KILLER = r'''
 """Kills the process at the n-th event of a stage."""
@@ -188,34 +189,16 @@ def test_two_processes_give_the_result_of_one(uninterrupted, recipe, fake_plugin
     import torch
     from safetensors.torch import load
 
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += [
-        "-m",
-        "langxfer",
-        "run",
-        str(recipe),
-        "--runs",
-        str(recipe.parent / "runs"),
-        "--plugin",
-        str(fake_plugin),
-        "--json",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, *TWO, "-m", "langxfer", "run", str(recipe), "--runs", str(recipe.parent / "runs")]
+    command += ["--plugin", str(fake_plugin), "--json"]
+    environment = {**os.environ, **ENVIRONMENT}
     result = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=recipe.parent, timeout=300, check=False
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert json.loads(result.stdout)["did_work"]  # one process prints
+    printed = json.loads(result.stdout)  # one process prints
+    assert printed["did_work"]
+    assert json.loads(Path(printed["run"], "manifest.json").read_text())["hardware"]["processes"] == 2
     ((key, two),) = weights(recipe).items()
     found, expected = load(two), load(weights(uninterrupted[0])[key])
     assert found.keys() == expected.keys()

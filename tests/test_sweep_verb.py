@@ -16,6 +16,7 @@ import langxfer
 from langxfer.data import read_jsonl
 from langxfer.errors import RecipeError
 from tests.conftest import RECIPE, write_rows
+from tests.processes import ENVIRONMENT, TWO
 from tests.test_run import KILLER
 
 # A translator, and a count of what it and the reference were asked to do; an objective that fails.
@@ -181,11 +182,11 @@ def test_a_point_that_fails_stops_no_other(recipe):
 
 
 def test_two_processes_go_through_the_same_points(recipe):
-    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
-    launch += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m")
-    found = sweep(recipe, "--set", "data.limit=5,10", "--json", launch=launch, environment={"OMP_NUM_THREADS": "1"})
+    found = sweep(recipe, "--set", "data.limit=5,10", "--json", launch=(*TWO, "-m"), environment=ENVIRONMENT)
     assert found.returncode == 0, found.stderr[-3000:]
     assert [row["status"] for row in json.loads(found.stdout)["points"]] == ["done", "done"]  # one process prints
+    manifests = [json.loads(path.read_text()) for path in recipe.parent.glob("runs/tiny-*/manifest.json")]
+    assert [own["hardware"]["processes"] for own in manifests] == [2, 2]
     assert set(asked(recipe, "reference").values()) == {1} and len(asked(recipe, "reference")) == 14
 
 

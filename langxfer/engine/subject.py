@@ -34,10 +34,9 @@ class Subject:
 
     @cached_property
     def folder(self) -> Path:
-        if self.runtime.main and models.local_folder(self.model, whole=True) is None:
+        """Fetched where it is missing. Stages of the main process alone come here too, so nobody waits for others."""
+        if models.local_folder(self.model, whole=True) is None:
             self.emit(Notice(f"fetching the model {self.model.source}"))
-            models.fetch(self.model)
-        self.runtime.barrier()
         return models.fetch(self.model)
 
     @cached_property
