@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 import langxfer
 from langxfer import cli, hookspecs, plugins, recipe, sweep_loading
-from langxfer.components import KINDS
+from langxfer.components import KINDS, Component
 
 TARGET = Path(__file__).with_name("reference.md")
 SECTIONS = (
@@ -30,7 +30,7 @@ def text() -> str:
     parts = ["# Reference", "", "Made by `docs/make_reference.py`; do not edit.", "", "## Verbs", ""]
     for command in typer.main.get_command(cli.app).commands.values():  # type: ignore[attr-defined]
         parts += [f"### `langxfer {command.name}`", "", *_verb(command), ""]
-    parts += ["Exit codes: 0 done, 1 failed, 2 bad input.", "", "## Sections of a recipe", ""]
+    parts += ["Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl+C.", "", "## Sections of a recipe", ""]
     for section in SECTIONS:
         parts += [f"### {section.__name__}", "", _first(section), "", *_options(section), ""]
     parts += ["## Sections of a sweep file", ""]
@@ -79,7 +79,7 @@ def _first(cls: type[BaseModel]) -> str:
 def _options(cls: type[BaseModel]) -> list[str]:
     rows = []
     for name, info in cls.model_fields.items():
-        if name == "name":
+        if name == "name" and issubclass(cls, Component):  # it is the heading
             continue
         default = "required" if info.is_required() else f"`{_default(info.get_default(call_default_factory=True))}`"
         kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)

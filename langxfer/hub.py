@@ -79,19 +79,24 @@ def _write(note: Path, found: str) -> None:
 
 
 def downloaded(
-    kind: Literal["model", "dataset"], name: str, revision: str | None, patterns: Sequence[str] | None = None
+    kind: Literal["model", "dataset"],
+    name: str,
+    revision: str | None,
+    patterns: Sequence[str] | None = None,
+    ignored: Sequence[str] = (),
 ) -> Path | None:
     """The folder of what was downloaded of a repository before; asks nobody.
 
     Args:
         patterns: of the files that must all be there. Without, whatever is there will do: nobody downloads all files of
             a repository, and the hub's library calls what is left a broken snapshot.
+        ignored: of files that need not be there though ``patterns`` has them.
     """
     from huggingface_hub import snapshot_download
 
-    wanted = None if patterns is None else list(patterns)
+    files = {"allow_patterns": None if patterns is None else list(patterns), "ignore_patterns": list(ignored)}
     try:
-        own = snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=wanted, local_files_only=True)
+        own = snapshot_download(name, repo_type=kind, revision=revision, local_files_only=True, **files)
     except (OSError, ValueError) as error:
         own = getattr(error, "snapshot_path", None) if patterns is None else None
     return None if own is None else Path(own)

@@ -26,6 +26,7 @@ from pydantic import PydanticUserError
 
 from langxfer import hookspecs
 from langxfer.components import KINDS, Component
+from langxfer.components.component import PLUGIN_FILE
 from langxfer.errors import PluginError
 from langxfer.events import Event, Notice
 
@@ -209,7 +210,7 @@ def _from_file(path: Path) -> tuple[PluginInfo, _Answers]:
 
 def _run(path: Path, code: bytes, sha256: str) -> ModuleType:
     """Run the very bytes that were hashed, as a module under a private name."""
-    name = f"_langxfer_plugin_{sha256[:16]}"
+    name = f"{PLUGIN_FILE}{sha256[:16]}"
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

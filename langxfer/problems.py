@@ -127,7 +127,10 @@ def _spot(item: ErrorDetails, values: Any, catalog: Catalog, section: type[BaseM
             assert kind is not None
             inside = catalog.lookup(kind.kind, step.removeprefix(MARK)).cls
             continue
-        here = step in values if isinstance(values, dict) else isinstance(values, list) and isinstance(step, int)
+        if isinstance(values, list):  # of a list that is too short, pydantic names places that are not there
+            here = isinstance(step, int) and step < len(values)
+        else:
+            here = isinstance(values, dict) and step in values
         if here:
             values = values[step]
         elif not (item["type"] == "missing" and position == len(item["loc"]) - 1):

@@ -171,7 +171,10 @@ class Quality(Section):
 
 
 class Compute(Section):
-    """Where and how fast. Never changes a result beyond rounding, and is not part of any key."""
+    """Where and how fast. Never changes a result beyond rounding, and is not part of any key.
+
+    But for dropout, of training or of an adapter: its noise is drawn for what is computed at a time.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is one.")
     threads: int | None = Field(None, ge=1, description="CPU threads; null: the cores this process may use.")
@@ -272,7 +275,12 @@ class Recipe(Section):
 
     def _validation_problems(self) -> list[str]:
         if self.data.validation:
-            return []
+            return [
+                f"phases[{number}].training.keep: best chooses among validations, and without validate_every there is "
+                "but one, after the last step. Set validate_every, or remove keep"
+                for number, phase in enumerate(self.phases)
+                if phase.training.keep == "best" and phase.training.validate_every is None
+            ]
         return [
             f"phases[{number}].training.{option} needs validation examples: set data.validation"
             for number, phase in enumerate(self.phases)

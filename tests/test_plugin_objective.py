@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from langxfer import plugins
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -38,6 +40,21 @@ def test_it_trains_through_a_plugin_file(recipe, fake_plugin):
     assert any(stage["stage"] == "train[0] apo" for stage in json.loads(result.stdout)["stages"])
     rows = [json.loads(line) for line in next(recipe.parent.glob("runs/tiny-*/metrics.jsonl")).read_text().splitlines()]
     assert abs(rows[0]["preference"] - 1.0) < 1e-4  # sigmoid(0) + sigmoid(0)
+
+
+def test_a_plugin_file_that_changed_gives_other_results(tmp_path):
+    """The file is part of the key of what its components make, and of nothing else."""
+    path, other = tmp_path / "apo.py", tmp_path / "renamed.py"
+    path.write_text(code())
+    before = plugins.load([path]).lookup("objective", "apo").cls()
+    other.write_text(code())
+    same = plugins.load([other]).lookup("objective", "apo").cls()
+    path.write_text(code().replace("return (-gain)", "return (gain)"))
+    catalog = plugins.load([path])
+    after = catalog.lookup("objective", "apo").cls()
+    assert before.what() == same.what() != after.what()
+    assert {**before.what(), "plugin_file": ""} == {**after.what(), "plugin_file": ""}
+    assert "plugin_file" not in catalog.lookup("objective", "clo").cls().what()
 
 
 def test_it_is_listed_and_part_of_schema_and_error_texts(tmp_path, recipe, fake_plugin):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from langxfer.data import read_jsonl
+from langxfer.engine import sources
+from langxfer.recipe import Data
 from tests.processes import ENVIRONMENT, TWO
 
 KILLER = r'''
@@ -183,6 +185,44 @@ def test_killed_in_any_stage_it_resumes_to_the_same_weights(uninterrupted, recip
     if stage.startswith("evaluate after"):
         made = {entry["stage"]: entry["made"] for entry in json.loads(second.stdout)["stages"]}
         assert not made["train[0] clo"] and not made["reference[0]"]
+
+
+def test_ctrl_c_says_that_nothing_is_lost(recipe, fake_plugin, tmp_path):
+    plugin = tmp_path / "interrupt.py"
+    plugin.write_text(KILLER.replace("SIGKILL", "SIGINT"))
+    stopped = langxfer(recipe, [fake_plugin, plugin], environment={"KILL_STAGE": "encode", "KILL_AT": "1"})
+    assert stopped.returncode == 130
+    assert "stopped; what is finished is kept, and the same command goes on from here" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert langxfer(recipe, [fake_plugin]).returncode == 0
+
+
+def test_the_best_of_one_validation_is_refused(recipe, fake_plugin):
+    options = ("--set", "phases[0].training.keep=best", "--set", "phases[0].training.validate_every=null")
+    alone = langxfer(recipe, [fake_plugin], *options)
+    assert alone.returncode == 2
+    said = "phases[0].training.keep: best chooses among validations, and without validate_every there is but one"
+    assert said in " ".join(alone.stderr.split())
+
+
+def test_validation_examples_that_cannot_be_encoded_are_missed_before_training(recipe, fake_plugin):
+    """Of 24 rows every other one is too long, and the one that is held out is one of them."""
+    path = recipe.parent / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [{**row, "output": row["output"] * (100 if n % 2 else 1)} for n, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    long = {row["id"] for row in rows[1::2]}
+    data = Data(source=str(path), format="alpaca", target_languages=("de",), validation=1)
+    read, _ = sources.read(data)
+    seeds = (
+        seed for seed in range(100) if sources.split(read, data.model_copy(update={"seed": seed}))[1][0].id in long
+    )
+    options = {"data.validation": 1, "data.seed": next(seeds), "data.max_length": 400}
+    options |= {"phases[0].training.keep": "best", "phases[0].training.validate_every": 1}
+    arguments = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
+    lost = langxfer(recipe, [fake_plugin], *arguments)
+    assert lost.returncode == 2
+    assert "no validation example can be encoded. Dropped: longer than max_length (12)" in " ".join(lost.stderr.split())
 
 
 def test_two_processes_give_the_result_of_one(uninterrupted, recipe, fake_plugin):

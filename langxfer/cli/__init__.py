@@ -1,6 +1,6 @@
 """The command line: verbs. It prints and decides nothing; data on stdout, progress and messages on stderr.
 
-Exit codes: 0 done, 1 failed, 2 bad input.
+Exit codes: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl+C.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -30,6 +30,8 @@ from langxfer.errors import LangxferError, RecipeError
 if TYPE_CHECKING:
     from langxfer.loading import LoadedRecipe
     from langxfer.plugins import Catalog
+
+INTERRUPTED = 130  # the exit code by which shells know it
 
 app = typer.Typer(
     name="langxfer",
@@ -197,6 +199,11 @@ def recipes(
         out.print(f"[bold]{escape(name):<20}[/] {path}", highlight=False, soft_wrap=True)
 
 
+def _stopped() -> NoReturn:
+    err.print("stopped; what is finished is kept, and the same command goes on from here")
+    sys.exit(INTERRUPTED)
+
+
 def main() -> None:
     """Entry point: our own errors become sentences and exit codes."""
     try:
@@ -205,8 +212,11 @@ def main() -> None:
         err.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("stopped; what is finished is kept, and the same command goes on from here")
-        sys.exit(1)
+        _stopped()
+    except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
+            _stopped()
+        raise
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it closes stdout
         sys.exit(1)

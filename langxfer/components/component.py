@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+PLUGIN_FILE = "_langxfer_plugin_"  # begins the module's name of a --plugin file; the rest says what is in it
+
 
 class Component(BaseModel):
     """What every kind of component shares.
 
     A subclass narrows ``name`` to one Literal, with that literal as its default.
-    ``results_version`` is raised when the same options begin to give other results.
+    ``results_version`` is raised when the same options begin to give other results. Of a class in a ``--plugin`` file
+    the file's content counts too: while one is at work on it, nobody remembers to raise a number.
     """
 
     model_config = ConfigDict(
@@ -26,7 +29,9 @@ class Component(BaseModel):
 
     def what(self) -> dict[str, Any]:
         """Everything that decides the component's results, as JSON values: part of cache keys."""
-        return {**self.model_dump(mode="json"), "results_version": self.results_version, **self.identity()}
+        own = {**self.model_dump(mode="json"), "results_version": self.results_version, **self.identity()}
+        module = type(self).__module__
+        return {**own, "plugin_file": module.removeprefix(PLUGIN_FILE)} if module.startswith(PLUGIN_FILE) else own
 
     def identity(self) -> dict[str, Any]:
         """What decides results beside the options, as JSON values: file digests, library versions."""

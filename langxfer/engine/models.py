@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langxfer import hub
 from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
+from langxfer.engine.model_files import INDEX, shards
 from langxfer.engine.store import alone, digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import cache_folder, first_line
@@ -41,6 +43,7 @@ TOKENIZER = (
 CARD = "README.md"  # says under which licence the model is
 CONFIG = ("config.json", "generation_config.json", "*.py")
 PATTERNS = [*WEIGHTS, *TOKENIZER, *CONFIG, CARD]
+AGAIN = ["*consolidated*"]  # the same weights in the maker's own format, which nobody here reads
 
 
 @dataclass(frozen=True)
@@ -101,18 +104,21 @@ def folder_identity(folder: Path) -> ModelIdentity:
         RecipeError: it is none, or one of its files is broken.
     """
 
-    def digests(patterns: tuple[str, ...]) -> dict[str, str]:
-        names = sorted({path.name for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
-        return {name: _cached_digest(folder / name) for name in names}
+    def digests(patterns: tuple[str, ...], files: Sequence[Path] = ()) -> dict[str, str]:
+        found = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
+        return {name: _cached_digest(folder / name) for name in sorted({path.name for path in [*files, *found]})}
 
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise RecipeError(
             f"model.source {folder}: expected config.json and *.safetensors there. "
             "Point it at a folder that save_pretrained wrote."
         )
+    files = weight_files(folder)
+    if not files:
+        raise RecipeError(f"model.source {folder}: {INDEX} names weights that are not there. Download them again.")
     stored_shapes(folder)  # a file that cannot be used is found now, and not when the data is translated
     tokenizer = {name: value for name, value in digests(TOKENIZER).items() if not name.endswith(".safetensors")}
-    return ModelIdentity(digest({**digests(WEIGHTS), **digests(CONFIG)}), digest(tokenizer))
+    return ModelIdentity(digest({**digests((INDEX,), files), **digests(CONFIG)}), digest(tokenizer))
 
 
 def local_folder(model: Model, whole: bool = False) -> Path | None:
@@ -126,8 +132,8 @@ def local_folder(model: Model, whole: bool = False) -> Path | None:
     if model.source.startswith("pypi:") or _is_gguf(model.source):
         folder = _converted(model)
         return folder if (folder / "config.json").is_file() else None
-    found = hub.downloaded("model", model.source, _commit(model), PATTERNS if whole else None)
-    return None if whole and found is not None and not any(found.glob("*.safetensors")) else found
+    found = hub.downloaded("model", model.source, _commit(model), PATTERNS if whole else None, AGAIN)
+    return None if whole and found is not None and not weight_files(found) else found
 
 
 def fetch(model: Model) -> Path:
@@ -151,7 +157,8 @@ def fetch(model: Model) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model.source, revision=_commit(model), allow_patterns=PATTERNS))
+        files = {"allow_patterns": PATTERNS, "ignore_patterns": AGAIN}
+        return Path(snapshot_download(model.source, revision=_commit(model), **files))
     except Exception as error:  # see hub.commit: what "no network" raises changes by version
         raise ArtifactError(f"model.source {model.source}: the hub gave no model ({first_line(error)}).") from None
 
@@ -270,6 +277,21 @@ def licence_of(folder: Path) -> dict[str, str] | None:
     return {name: str(values[name]) for name in names if values.get(name)} or None
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The weights that transformers would load, if all are there; beside them may be those in their maker's own format.
+
+    Raises:
+        RecipeError: the list of the files is broken.
+    """
+    try:
+        named = shards(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise RecipeError(f"{folder / INDEX}: is damaged. Fetch or save the model anew.") from None
+    if all(path.is_file() for path in named):
+        return named
+    return [] if (folder / INDEX).is_file() else sorted(folder.glob("*.safetensors"))
+
+
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in a folder's safetensors files, from their headers alone.
 
@@ -279,7 +301,7 @@ def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         RecipeError: one of the files is broken, or was not fetched.
     """
     found: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         found |= tensor_shapes(path)
     if model_config(folder).get("tie_word_embeddings"):
         found.pop("lm_head.weight", None)

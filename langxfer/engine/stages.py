@@ -161,10 +161,12 @@ def make_encode(work: Work, folder: Path, translated: Artifact) -> Facts:
         facts |= {name: len(kept), f"{name}_cut": cut, f"{name}_tokens": tokens}
     write_jsonl(folder / "dropped.jsonl", lost)
     counts = reasons(item["reason"] for item in lost)
-    if not facts["train"] and not work.plan.validation_only:
-        raise DataError(
-            f"no training example can be encoded. Dropped: {_listed(counts)}. See data.max_length and data.too_long."
-        )
+    for name, wanted in (("train", not work.plan.validation_only), ("validation", data.validation)):
+        if wanted and not facts[name]:
+            raise DataError(
+                f"no {'training' if name == 'train' else name} example can be encoded. Dropped: {_listed(counts)}. "
+                "See data.max_length and data.too_long."
+            )
     if counts or facts["train_cut"] or facts["validation_cut"]:
         cut = facts["train_cut"] + facts["validation_cut"]
         work.emit(Notice(f"encoding dropped {len(lost)} examples ({_listed(counts) or 'none'}) and cut {cut}"))

@@ -170,13 +170,16 @@ class Template:
 
 
 def load_template(model: Model, folder: Path) -> Template:
-    """The template that the recipe names, or the tokenizer's own.
+    """The template that the recipe names, or the tokenizer's own, with the tokens that the tokenizer's files name.
+
+    Some tokenizers have tokens that no file names: who has loaded one fills them in.
 
     Raises:
         RecipeError: no such name, or the tokenizer has none and the recipe names none, or its settings are broken.
     """
     settings = _settings(folder / "tokenizer_config.json", model)
-    bos, eos = (_token(settings.get(name)) for name in ("bos_token", "eos_token"))
+    others = _settings(folder / "special_tokens_map.json", model)  # of older tokenizers, it alone names the tokens
+    bos, eos = (_token(settings.get(name)) or _token(others.get(name)) for name in ("bos_token", "eos_token"))
     if model.template is not None:
         if model.template not in NAMED:
             raise RecipeError(

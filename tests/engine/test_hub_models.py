@@ -66,7 +66,7 @@ def test_a_model_is_found_again_without_a_network(tmp_path: Path) -> None:
     rest = {name: own for name, own in content.items() if name not in weights}
     pickled = {"pytorch_model.bin": b"weights"}
     repositories = {
-        "org/tiny": (COMMIT, {**content, **others}),
+        "org/tiny": (COMMIT, {**content, **others, "consolidated.safetensors": b"again"}),
         "org/pickled": (COMMIT, {**rest, **pickled, **others}),
     }
     with serving(repositories) as endpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from langxfer.engine import models
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.recipe import Model
+from langxfer.testing import tiny_model
 
 HIDDEN, LAYERS, VOCABULARY = 32, 2, 259
 
@@ -166,3 +168,37 @@ def test_a_folder_is_known_by_what_is_in_it(tiny: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(RecipeError, match=r"expected config\.json"):
         models.identify(Model(source=str(copy)))
+
+
+def sharded(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The model of a folder in two files with an index, and once more in its maker's own format."""
+    from safetensors.numpy import load_file, save_file
+
+    single = folder / "model.safetensors"
+    tensors = load_file(single)
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, own in parts.items():
+        save_file({name: tensors[name] for name in own}, folder / file)
+    weight_map = {name: file for file, own in parts.items() for name in own}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    save_file({f"layers.{name}": value for name, value in tensors.items()}, folder / "consolidated.safetensors")
+    single.unlink()
+    return {name: value.shape for name, value in tensors.items()}
+
+
+def test_weights_in_their_makers_own_format_are_not_counted(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "tiny")
+    expected = sharded(folder)
+    if models.model_config(folder).get("tie_word_embeddings"):
+        expected.pop("lm_head.weight", None)
+    assert models.stored_shapes(folder) == expected
+    before = models.folder_identity(folder)
+    (folder / "consolidated.safetensors").unlink()
+    assert models.folder_identity(folder) == before
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(RecipeError, match=r"index.json names weights that are not there. Download them again"):
+        models.folder_identity(folder)
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(RecipeError, match=r"index.json: is damaged"):
+        models.folder_identity(folder)

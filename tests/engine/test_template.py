@@ -201,3 +201,11 @@ def test_a_broken_tokenizer_file_is_not_an_empty_one(tmp_path: Path, content: by
     (tmp_path / "tokenizer_config.json").write_bytes(content)
     with pytest.raises(RecipeError, match=r"model.source: tokenizer_config.json of x (cannot be read|should hold)"):
         load_template(Model(source="x", template="alpaca"), tmp_path)
+
+
+def test_older_files_name_the_tokens_apart(tmp_path: Path) -> None:
+    (tmp_path / "special_tokens_map.json").write_text(
+        json.dumps({"bos_token": "<s>", "eos_token": {"content": "</s>"}})
+    )
+    template = load_template(Model(source="x", template="chatml"), tmp_path)
+    assert (template.bos, template.eos) == ("<s>", "</s>")

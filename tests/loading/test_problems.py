@@ -18,6 +18,10 @@ def owner() -> str:
 
 
 GOLDEN = {
+    "a list of a fixed length that is too short": (
+        VALID.replace("selector: full", "selector: {name: attention, layers: [[8]]}"),
+        "r.yaml:12  phases[0].selector.layers[0][1] is missing.",
+    ),
     "unknown option of a component": (
         VALID.replace("lambda", "lamda"),
         'r.yaml:11  phases[0].objective.lamda is not an option of objective "clo" (OWNER).\n'
