@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from functools import cached_property
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from langxfer.report.settings import label, value_text, without_seed
 
 RESULT, TABLE = "sweep.json", "table.csv"
 BEFORE = "before training"
+ROUNDING = 1e-5  # of a mean over items on different machines, in relation to it
 Settings = Mapping[str, Any]
 
 
@@ -242,9 +244,9 @@ def _by_score(runs: Sequence[Mapping[str, Evaluation]]) -> dict[ScoreName, list[
 
 
 def _before(points: Sequence[tuple[Settings, Finished]]) -> list[Row]:
-    """The model before training, if it is the same for all points and measured alike."""
+    """The model before training, if it is the same for all points, but for rounding, and measured alike."""
     runs = [finished.before for _, finished in points]
-    if not runs or any(_scores(other) != _scores(runs[0]) for other in runs):
+    if not runs or not all(_alike(_scores(other), _scores(runs[0])) for other in runs):
         return []
     cells = [
         Cell(name, score, over_seeds([score], [contributions(score, evaluation)]))
@@ -253,8 +255,17 @@ def _before(points: Sequence[tuple[Settings, Finished]]) -> list[Row]:
     return [Row({}, tuple(cells), before=True)] if cells else []
 
 
-def _scores(evaluations: Mapping[str, Evaluation]) -> dict[str, list[Score]]:
-    return {name: list(own.scores) for name, own in evaluations.items()}
+def _scores(evaluations: Mapping[str, Evaluation]) -> dict[ScoreName, Score]:
+    return {ScoreName(name, score.name): score for name, own in evaluations.items() for score in own.scores}
+
+
+def _alike(one: Mapping[ScoreName, Score], other: Mapping[ScoreName, Score]) -> bool:
+    def same(first: Score, second: Score) -> bool:
+        values = first.value, second.value
+        close = values[0] == values[1] or (None not in values and isclose(*values, rel_tol=ROUNDING, abs_tol=ROUNDING))
+        return close and (first.signature, first.n, first.unit) == (second.signature, second.n, second.unit)
+
+    return one.keys() == other.keys() and all(same(score, other[name]) for name, score in one.items())
 
 
 def _numeric(groups: Sequence[_Group]) -> list[str]:

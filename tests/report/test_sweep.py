@@ -282,6 +282,14 @@ def test_text_is_no_axis_and_other_models_have_no_common_before() -> None:
     assert report_of([]).rows == ()
 
 
+def test_what_another_machine_rounds_is_the_same_model_before() -> None:
+    own = finished(evaluation([1.0, 2.0]), evaluation([5.0, 6.0]))
+    for other, rows in ((6.0 + 1e-7, ["before training", "seed", "other"]), (6.01, ["seed", "other"])):
+        again = finished(evaluation([1.0, 2.0]), evaluation([5.0, other]))
+        report = report_of([({"name": "seed"}, own), ({"name": "other"}, again)])
+        assert [row.label for row in report.rows] == rows
+
+
 def test_settings_in_words() -> None:
     settings = {"data.limit": 200, "phases[0].objective": {"name": "sft", "views": ["TT"]}, "seed": 1}
     assert label(settings) == 'data.limit=200, phases[0].objective=sft {"views": ["TT"]}, seed=1'
@@ -290,6 +298,7 @@ def test_settings_in_words() -> None:
         "phases[0].objective",
         "data.seed",
     ]
+    assert label({"name": "CLO", "seed": 0}) == "CLO, seed=0" and label({}) == "the recipe"
     assert [value_text(own) for own in ({"name": "clo"}, None, 0.5, True)] == ["clo", "null", "0.5", "true"]
     assert short_names(["data.limit", "phases[0].training.seed", "data.seed"]) == {
         "data.limit": "limit",
