@@ -265,6 +265,22 @@ def test_several_files_go_into_a_folder(folder: Path) -> None:
     assert (folder / "out" / "b.txt").read_text() == expected("The sea of b.txt.")
 
 
+def test_several_files_stay_apart_on_stdout(folder: Path) -> None:
+    """An input that does not end in a line break would make one row of its last and the next one's first."""
+    contents = ('{"output": "The sea."}', "", '{"output": "A bridge."}\n', '{"output": "Rain."}', "\n")
+    for number, content in enumerate(contents):
+        (folder / f"{number}.jsonl").write_text(content)
+    names = [f"{number}.jsonl" for number in range(len(contents))]
+    rows = translate(folder, *names).stdout.decode().split("\n")
+    said = [expected(text) for text in ("The sea.", "A bridge.", "Rain.")]
+    assert [json.loads(row)["output"] for row in rows if row] == said and rows[3:] == ["", ""]
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(f"The {name}.")
+    assert translate(folder, "a.txt", "b.txt").stdout.decode() == expected("The a.txt.") + expected("The b.txt.")
+    lines = translate(folder, "a.txt", "b.txt", "--lines").stdout.decode()
+    assert lines == expected("The a.txt.") + "\n" + expected("The b.txt.")
+
+
 def test_pipes_are_files_too(folder: Path) -> None:
     for name in ("in", "out"):
         os.mkfifo(folder / name)
@@ -293,6 +309,13 @@ MISTAKES = [
     (("rows.jsonl", "--references", "a.txt"), "ends in .txt holds text, and the input rows.jsonl is read as jsonl"),
     (("a.txt", "-o", "a.txt"), "is the input itself"),
     (("a.txt", "-o", "none/a.txt"), "none: no such folder"),
+    (("absent.txt", "-o", "a.txt"), "absent.txt: no such file"),
+    (("The sea is deep. " * 20,), "no file has so long a name. Name a file; a text itself is read from stdin"),
+    (("a.txt", "-o", "a" * 300), "cannot be written (File name too long). Choose another output"),
+    (("a.txt", "-o", "short.txt", "--references", "short.txt"), "short.txt holds the references, and would be over"),
+    (("a.txt", "--fields", "nonsense"), "--fields is for JSON lines, and a.txt is read as text. Remove it, or say"),
+    (("m.tmx", "--fields", "seg"), "--fields is for JSON lines, and m.tmx is read as tmx"),
+    (("a.txt", "--reference-fields", "zzz"), "--reference-fields is for --references, and there are none"),
     (("a.txt", "rows.jsonl", "-o", "b.txt"), "b.txt is not a folder"),
     (("m.tmx", "n.tmx"), "several TMX files make no TMX file on stdout"),
     (("a.txt", "--references", "absent"), "absent: no such file (--references)"),

@@ -23,13 +23,16 @@ from langxfer.translation.attempts import kept_contract
 class Memory(Translator):
     """A translator that looks texts up in TMX, TSV or JSON-lines files, in either direction.
 
-    A whole document is looked up first, then its segments. A text matches when it equals an entry, white space at
-    both ends aside. Where entries contradict each other, the first one wins.
+    A whole document is looked up first, then its sentences. With a fallback that takes whole documents (``openai``,
+    unless its ``unit`` is ``sentence``) a document goes there as a whole when no entry equals it, and no sentence is
+    looked up. A text matches when it equals an entry, white space at both ends aside. Where entries contradict each
+    other, the first one wins.
 
     With ``min_similarity`` the most similar entry will do for a segment that no entry equals, as in the tools of
     translators: similarity is 1 - edit distance / length of the longer text, in characters, and the numbers in both
     texts must be the same. It is the translation of another text and should be read by somebody: the logarithm of the
-    similarity is its score, and at the end the memory says how many texts it found equal, similar and not at all.
+    similarity is its score. At the end the memory says how many texts it found equal, similar and not at all: whole
+    documents that equal an entry, and different segments; not those that were in the segment cache already.
     What no file has goes to ``fallback``, or has no translation (None).
     """
 
@@ -45,6 +48,11 @@ class Memory(Translator):
     def unit(self) -> Literal["sentence", "document"]:  # type: ignore[override]
         """As its fallback likes it; entries are sentences for the most part."""
         return self.fallback.unit if self.fallback else "sentence"
+
+    @property
+    def device_counts(self) -> bool:  # type: ignore[override]
+        """Where it does for the fallback; files are the same everywhere."""
+        return self.fallback is not None and self.fallback.device_counts
 
     @field_validator("files")
     @classmethod
@@ -89,6 +97,7 @@ class _OpenMemory:
         self._memory, self._fallback = memory, fallback
         self._entries: dict[Pair, Entries] = {}
         self._counts: Counter[str] = Counter()
+        self._again: Sequence[str] = ()  # asked for again since segments were counted
 
     @property
     def at_once(self) -> int:
@@ -107,12 +116,16 @@ class _OpenMemory:
             DataError: a file is broken, or no file has this direction and there is no fallback.
             PluginError: the fallback did not give one translation for each segment.
         """
-        return self._translate(segments, pair, self._fallback.translate if self._fallback else None)
+        counted = not self._are_parts(segments)
+        if counted:
+            self._again = ()
+        return self._translate(segments, pair, self._fallback.translate if self._fallback else None, counted)
 
     def translate_again(self, segments: Sequence[str], pair: Pair) -> list[str | Translation | None]:
         """What the files have is the same again; the fallback is asked with other settings, if it has some."""
-        fallback = self._fallback
-        return self._translate(segments, pair, getattr(fallback, "translate_again", fallback and fallback.translate))
+        fallback, self._again = self._fallback, segments
+        ask = getattr(fallback, "translate_again", fallback and fallback.translate)
+        return self._translate(segments, pair, ask, counted=False)
 
     def look_up(self, documents: Sequence[str], pair: Pair) -> list[str | None]:
         """Translations of the documents that equal an entry, None for the others; the fallback is not asked.
@@ -126,12 +139,29 @@ class _OpenMemory:
         return found
 
     def usage(self) -> dict[str, float]:
-        """Texts found ``equal``, ``similar`` or not at all (``missing``), and what the fallback has used."""
+        """Texts found ``equal``, ``similar`` or not at all (``missing``), and what the fallback has used.
+
+        Different segments of a call count once, those that are asked for again or in parts not once more.
+        """
         return {**self._counts, **(self._fallback.usage() if hasattr(self._fallback, "usage") else {})}
 
-    def _translate(self, segments: Sequence[str], pair: Pair, fallback: Any) -> list[str | Translation | None]:
+    def raise_failure(self) -> None:
+        """Raise what the fallback has kept back."""
+        if hasattr(self._fallback, "raise_failure"):
+            self._fallback.raise_failure()
+
+    def _are_parts(self, segments: Sequence[str]) -> bool:
+        """Whether all of them stand inside those that were asked for again: nothing says so, but they follow them."""
+        return bool(self._again) and all(any(segment in whole for whole in self._again) for segment in segments)
+
+    def _translate(
+        self, segments: Sequence[str], pair: Pair, fallback: Any, counted: bool
+    ) -> list[str | Translation | None]:
         entries = self._of(pair)
-        results = [self._find(segment, entries) for segment in segments]
+        found = {segment: self._find(segment, entries) for segment in dict.fromkeys(segments)}
+        if counted:
+            self._counts.update(how for how, _ in found.values() if how)
+        results = [found[segment][1] for segment in segments]
         missing = [number for number, result in enumerate(results) if result is None]
         if fallback is not None and missing:
             asked = [segments[number] for number in missing]
@@ -141,19 +171,17 @@ class _OpenMemory:
                 results[number] = translation
         return results
 
-    def _find(self, segment: str, entries: Entries) -> str | Translation | None:
+    def _find(self, segment: str, entries: Entries) -> tuple[str | None, str | Translation | None]:
+        """How a segment was found (None where there is nothing to find), and its translation."""
         if not segment.strip():
-            return segment
+            return None, segment
         found = _around(segment, entries.equal(segment))
         if found is not None:
-            self._counts["equal"] += 1
-            return found
+            return "equal", found
         similar = entries.similar(segment, self._memory.min_similarity) if self._memory.min_similarity else None
         if similar is not None:
-            self._counts["similar"] += 1
-            return Translation(_around(segment, similar.text), similar.score)
-        self._counts["missing"] += 1
-        return None
+            return "similar", Translation(_around(segment, similar.text), similar.score)
+        return "missing", None
 
     def _of(self, pair: Pair) -> Entries:
         """The entries of a direction, read once."""

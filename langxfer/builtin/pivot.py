@@ -38,6 +38,11 @@ class Pivot(Translator):
         """Documents only where both translators take them."""
         return "document" if self.first.unit == self.second.unit == "document" else "sentence"
 
+    @property
+    def device_counts(self) -> bool:  # type: ignore[override]
+        """Where it does for either translator."""
+        return self.first.device_counts or self.second.device_counts
+
     def legs(self, pair: Pair) -> list[Leg]:
         """The translators that a direction needs, by field name, each with its own direction."""
         if pair.source == self.through:
@@ -110,6 +115,12 @@ class _OpenPivot:
             if hasattr(opened, "usage"):
                 used.update(opened.usage())
         return dict(used)
+
+    def raise_failure(self) -> None:
+        """Raise what either translator has kept back, the first one's before the second's."""
+        for opened in self._opened.values():
+            if hasattr(opened, "raise_failure"):
+                opened.raise_failure()
 
     def _go(self, segments: Sequence[str], pair: Pair, again: bool) -> list[str | Translation | None]:
         problem = self._pivot.cannot(pair)

@@ -85,11 +85,18 @@ class Generation:
 
 @dataclass(frozen=True)
 class ResponseScore:
-    """Log-probability of one response of one view, in nats over ``tokens``; ``bytes`` is its UTF-8 length."""
+    """Log-probability of one response of one view, in nats over ``tokens``.
+
+    Attributes:
+        bytes: UTF-8 length of the response's text.
+        cut: whether its end was beyond ``data.max_length``, so that ``total`` is of its beginning alone and ``bytes``
+            of all of it.
+    """
 
     total: float
     tokens: int
     bytes: int
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,7 @@ class Evaluation:
             without such rows are compared without a test. A plain number ``score`` is short for the score of the
             row's language whose mean it is.
         unfinished: why some items are missing (a judge that failed), to be said and tried again by the next run;
-            None when all are there.
+            None when all are there that another run could get.
         notes: sentences that must be read beside the scores: accuracy below chance, contexts that were cut.
     """
 

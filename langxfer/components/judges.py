@@ -57,14 +57,26 @@ class OpenJudge(Protocol):
 
 
 class Judge(Component):
-    """Compares answers, by a model or from a file."""
+    """Compares answers, by a model or from a file.
+
+    ``repeats`` says that another run would get the same verdicts on the same contests, so that one which is missing
+    stays missing, and is not tried again.
+    """
 
     kind: ClassVar[str] = "judge"
+    repeats: ClassVar[bool] = False
 
     @property
     def answers(self) -> Literal["ranking", "label"]:
         """How the messages are to ask it for a verdict: a ranking in JSON, or the better answer's label alone."""
         return "ranking"
+
+    def on(self, device: str) -> Judge:
+        """The judge with what a device decides filled in, such as the precision of its weights; itself by default.
+
+        Verdicts are kept under ``on(device).what()``.
+        """
+        return self
 
     @abstractmethod
     def open(self, device: str, cache: Path | None) -> AbstractContextManager[OpenJudge]:

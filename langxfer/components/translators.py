@@ -44,10 +44,12 @@ class Translation:
 class OpenTranslator(Protocol):
     """What ``Translator.open`` gives: a translator with its model in memory.
 
-    It may have three more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
+    It may have four more methods. ``translate_again(segments, pair)`` gives the same as ``translate`` with other
     settings; it is asked about segments whose first translation was cut or ran in circles. ``look_up(documents,
     pair)`` gives translations of whole documents that it happens to know, None for the others, which are taken apart.
     ``usage()`` gives what it has used so far, numbers by name (tokens, requests, money), to be said at the end.
+    ``raise_failure()`` raises what kept a call from being finished, where that call gave what it had, and None for the
+    rest. It is called when what it had is in the cache, and before documents are made of it.
     One that works on several requests at a time may say with the attribute ``at_once`` how many segments keep it busy.
     An attribute ``running`` may say in a sentence how it runs (device, precision, threads), None until it does.
     """
@@ -63,10 +65,14 @@ class Translator(Component):
     Attributes:
         unit: what it is given at a time: a ``sentence`` (white space, markers, code and addresses are kept out of
             its sight), or a whole ``document``. A property where options decide.
+        device_counts: whether its translations may differ between ``cpu`` and ``cuda``, so that cache keys have the
+            device in them. False where others compute, such as a server or an installed program. A property where
+            options decide.
     """
 
     kind: ClassVar[str] = "translator"
     unit: ClassVar[Literal["sentence", "document"]] = "sentence"
+    device_counts: ClassVar[bool] = True
 
     @abstractmethod
     def languages(self) -> frozenset[str] | None:

@@ -70,7 +70,8 @@ class Asked:
 
 
 def _response(example: Encoded, view: View, answers: Answers) -> ResponseScore:
-    return ResponseScore(*answers[requests.response_text(example, view)], example.bytes[view.response])
+    total, tokens = answers[requests.response_text(example, view)]
+    return ResponseScore(total, tokens, example.bytes[view.response], view in example.cut)
 
 
 def _options(question: Question, answers: Answers) -> OptionScores:

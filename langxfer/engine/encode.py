@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langxfer.recipe import Model
 
 CHUNK = 256  # examples tokenised at a time
+CUT_VERSION = 2  # raised when other things begin to be stored of examples whose responses are cut
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ class Encoded:
     Attributes:
         prompts: side -> ids up to and including the generation header.
         responses: view -> ids of the answer, end of turn included; mismatched views where they are needed.
-        bytes: side -> UTF-8 length of the answer's text.
+        bytes: side -> UTF-8 length of the answer's text, all of it.
+        cut: views whose responses lack their end, which was beyond ``max_length``.
     """
 
     id: str
     prompts: dict[Side, list[int]]
     responses: dict[AnyView, list[int]]
     bytes: dict[Side, int]
+    cut: frozenset[AnyView] = frozenset()
 
     def length(self, view: AnyView) -> int:
         return len(self.prompts[view.prompt]) + len(self.responses[view])
@@ -67,7 +70,8 @@ class Encoder:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
         except (OSError, ValueError, KeyError) as error:
             raise RecipeError(f"model.source {model.source}: its tokenizer cannot be loaded ({error}).") from None
-        self.template: Template = load_template(model, folder)
+        tokens = {"bos": self.tokenizer.bos_token or "", "eos": self.tokenizer.eos_token or ""}
+        self.template: Template = replace(load_template(model, folder), **tokens)
         self.template.try_out()
         self.stop_ids = self._stop_ids(folder)
         self.merged = 0  # boundaries at which the tokenizer merged prompt and response
@@ -190,7 +194,8 @@ class Encoder:
             return Unusable(example.id, "longer than max_length"), False
         kept = {view: ids[: max_length - len(prompts[view.prompt])] for view, ids in responses.items()}
         sizes = {side: len(example.turn(side).response.encode()) for side in Side}
-        return Encoded(example.id, prompts, kept, sizes), longest > max_length
+        cut = frozenset(view for view, ids in responses.items() if len(kept[view]) < len(ids))
+        return Encoded(example.id, prompts, kept, sizes, cut), bool(cut)
 
 
 def save(path: Path, encoded: Sequence[Encoded]) -> None:
@@ -204,6 +209,7 @@ def save(path: Path, encoded: Sequence[Encoded]) -> None:
         "ids": flat,
         "lengths": np.array([len(ids) for ids in lists], dtype=np.int32).reshape(-1, len(Side) + len(View)),
         "bytes": np.array([[e.bytes[side] for side in Side] for e in encoded], dtype=np.int32).reshape(-1, len(Side)),
+        "cut": np.array([[view in e.cut for view in View] for e in encoded], dtype=np.uint8).reshape(-1, len(View)),
     }
     save_file(tensors, path, metadata={"example_ids": json.dumps([e.id for e in encoded])})
 
@@ -216,12 +222,13 @@ def load(path: Path) -> list[Encoded]:
     with safe_open(path, "np") as file:
         names: list[str] = json.loads(file.metadata()["example_ids"])
         ids, lengths, sizes = (file.get_tensor(name) for name in ("ids", "lengths", "bytes"))
+        cuts = _cuts(file, len(names))
     pieces = np.split(ids, np.cumsum(lengths.reshape(-1))[:-1]) if len(names) else []
     width = len(Side) + len(View)
     encoded: list[Encoded] = []
     for row, name in enumerate(names):
         own = [piece.tolist() for piece in pieces[row * width : (row + 1) * width]]
-        encoded.append(_stored(name, own, sizes[row].tolist()))
+        encoded.append(_stored(name, own, sizes[row].tolist(), cuts[row]))
     return encoded
 
 
@@ -232,12 +239,22 @@ def load_lengths(path: Path) -> list[Encoded]:
     with safe_open(path, "np") as file:
         names: list[str] = json.loads(file.metadata()["example_ids"])
         lengths, sizes = (file.get_tensor(name).tolist() for name in ("lengths", "bytes"))
+        cuts = _cuts(file, len(names))
     return [
-        _stored(name, [range(n) for n in own], bytes_) for name, own, bytes_ in zip(names, lengths, sizes, strict=True)
+        _stored(name, [range(n) for n in own], bytes_, cut)
+        for name, own, bytes_, cut in zip(names, lengths, sizes, cuts, strict=True)
     ]
 
 
-def _stored(name: str, ids: Sequence[Any], sizes: Sequence[int]) -> Encoded:
+def _cuts(file: Any, n: int) -> list[list[int]]:
+    """Whether each view of each example is cut. Files from before this was stored are used where none is."""
+    stored = set(file.keys())
+    found: list[list[int]] = file.get_tensor("cut").tolist() if "cut" in stored else [[0] * len(View)] * n
+    return found
+
+
+def _stored(name: str, ids: Sequence[Any], sizes: Sequence[int], cut: Sequence[int]) -> Encoded:
     """An example from its ids in stored order: prompts by side, then responses by view."""
     prompts, responses = dict(zip(Side, ids, strict=False)), dict(zip(View, ids[len(Side) :], strict=True))
-    return Encoded(name, prompts, responses, dict(zip(Side, sizes, strict=True)))
+    lacking = frozenset(view for view, own in zip(View, cut, strict=True) if own)
+    return Encoded(name, prompts, responses, dict(zip(Side, sizes, strict=True)), lacking)

@@ -16,6 +16,7 @@ from typing import Any
 
 from langxfer.components import Evaluator, numbered
 from langxfer.engine import models, sources
+from langxfer.engine.encode import CUT_VERSION
 from langxfer.engine.models import ModelIdentity
 from langxfer.engine.objectives import scored_views
 from langxfer.engine.store import Artifact, Store, digest
@@ -129,6 +130,7 @@ def build(recipe: Recipe, *, validation_only: bool = False) -> Plan:
         "template": template_of(recipe.model),
         "max_length": data.max_length,
         "too_long": data.too_long,
+        **({"cut": CUT_VERSION} if data.too_long == "cut" else {}),
     }
     encode = Stage("encode", "encode", {"translate": translate.key, **tokens})
     measured = {**recipe.quality.what(), "libraries": libraries("py3langid", "sacrebleu")}

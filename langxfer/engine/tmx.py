@@ -1,4 +1,7 @@
-"""TMX files whose units get a segment in another language, and keep everything else."""
+"""TMX files whose units get a segment in another language, and keep everything else.
+
+A namespace of the file is declared on the root element again; the names of elements are written without it.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +36,20 @@ def _tmx_pieces(events: Iterator[tuple[str, ElementTree.Element]], name: str, pa
     _, root = next(events)
     if _tag(root) != "tmx":
         raise DataError(f"{name}: its root element is <{_tag(root)}>, expected <tmx>.")
+    space = root.tag.removesuffix("tmx")
     body: ElementTree.Element | None = None
     found: dict[str, None] = {}
     number = sources = 0
     for event, element in events:
-        if event == "start" and _tag(element) == "body":
+        if event == "start" and element.tag == f"{space}body":
             body = element
-            yield passing(name, _head(root, body))
-        elif event == "end" and _tag(element) == "tu" and body is not None:
+            yield passing(name, _head(root, body, space))
+        elif event == "end" and element.tag == f"{space}tu" and body is not None:
+            _without(space, element)
             number += 1
             piece = _unit(element, f"{name}: unit {number}", pair)
             sources += bool(piece.texts)
-            found.update(dict.fromkeys(tag for tag, _ in _variants(element)))
+            found.update(dict.fromkeys(base_tag(tag) for tag, _ in _variants(element)))
             yield piece
             body.clear()
     if body is None:
@@ -53,23 +58,30 @@ def _tmx_pieces(events: Iterator[tuple[str, ElementTree.Element]], name: str, pa
         raise DataError(
             f"{name}: no unit has a text in {pair.source}. Languages in there: {', '.join(found) or 'none'}."
         )
-    yield passing(name, f"</{body.tag}></{root.tag}>\n".encode())
+    yield passing(name, b"</body></tmx>\n")
 
 
-def _head(root: ElementTree.Element, body: ElementTree.Element) -> bytes:
+def _head(root: ElementTree.Element, body: ElementTree.Element, space: str) -> bytes:
     """Everything before the first unit."""
-    shell = ElementTree.Element(root.tag, root.attrib)
+    declared = {"xmlns": space[1:-1]} if space else {}
+    shell = ElementTree.Element("tmx", {**declared, **root.attrib})
     shell.text = root.text
     shell.extend(child for child in root if child is not body)
+    _without(space, shell)
     text = ElementTree.tostring(shell, encoding="unicode", short_empty_elements=False)
-    opening = ElementTree.tostring(ElementTree.Element(body.tag, body.attrib), encoding="unicode")
-    head = text.removesuffix(f"</{root.tag}>") + opening.removesuffix(" />") + ">\n"
+    opening = ElementTree.tostring(ElementTree.Element("body", body.attrib), encoding="unicode")
+    head = text.removesuffix("</tmx>") + opening.removesuffix(" />") + ">\n"
     return ('<?xml version="1.0" encoding="UTF-8"?>\n' + head).encode()
 
 
+def _without(space: str, element: ElementTree.Element) -> None:
+    """Take a namespace off the names of an element and of all in it."""
+    for own in element.iter() if space else ():
+        own.tag = own.tag.removeprefix(space)
+
+
 def _unit(unit: ElementTree.Element, where: str, pair: Pair) -> Piece:
-    variants = _variants(unit)
-    source = next((variant for tag, variant in variants if tag == base_tag(pair.source)), None)
+    source = _variant(unit, pair.source)
     segment = None if source is None else _segment(source)
     text = "" if segment is None else "".join(segment.itertext())
     if not text.strip():
@@ -84,13 +96,17 @@ def _unit(unit: ElementTree.Element, where: str, pair: Pair) -> Piece:
 
 
 def _set_target(unit: ElementTree.Element, pair: Pair, text: str) -> None:
-    """One variant in the target language, or none where ``text`` is empty."""
-    targets = [variant for tag, variant in _variants(unit) if tag == base_tag(pair.target)]
-    for variant in targets[0 if not text else 1 :]:
-        unit.remove(variant)
+    """Give the variant in the target language another text, or remove it where ``text`` is empty.
+
+    Others in that language, of other regions or by other people, stay.
+    """
+    variant = _variant(unit, pair.target)
     if not text:
+        if variant is not None:
+            unit.remove(variant)
         return
-    variant = targets[0] if targets else _added(unit, pair.target)
+    if variant is None:
+        variant = _added(unit, pair.target)
     segment = _segment(variant)
     if segment is None:
         segment = ElementTree.SubElement(variant, "seg")
@@ -110,9 +126,17 @@ def _added(unit: ElementTree.Element, tag: str) -> ElementTree.Element:
     return variant
 
 
+def _variant(unit: ElementTree.Element, language: str) -> ElementTree.Element | None:
+    """The variant that has the very tag, else the first one in that language: of ``pt-BR`` and ``pt``, ``pt``."""
+    own = [(tag, variant) for tag, variant in _variants(unit) if base_tag(tag) == base_tag(language)]
+    exact = (variant for tag, variant in own if tag.strip().replace("_", "-").casefold() == language.casefold())
+    return next(exact, own[0][1] if own else None)
+
+
 def _variants(unit: ElementTree.Element) -> list[tuple[str, ElementTree.Element]]:
+    """Variants with their tags, as they are in the file."""
     tagged = [(child.get(LANG) or child.get("lang"), child) for child in unit if _tag(child) == "tuv"]
-    return [(base_tag(tag), variant) for tag, variant in tagged if tag]
+    return [(tag, variant) for tag, variant in tagged if tag]
 
 
 def _segment(variant: ElementTree.Element) -> ElementTree.Element | None:

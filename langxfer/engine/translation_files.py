@@ -6,7 +6,9 @@ A file is written under the name ``NAME.partial`` and renamed when it is complet
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,11 +83,12 @@ def translate_files(request: Request, observe: Callable[[Event], None] = lambda 
     layouts = {path: request.layout or layout_of(path) for path in request.inputs}
     _check_files(request, targets, layouts)
     device, window = device_of(request.device), STREAM_WINDOW if request.output is None else WINDOW
+    printed = _Printed()
     with open_pipeline(translator, device, models.cache_folder(), [request.pair], window) as pipeline:
         job = TranslationJob(pipeline, translator.name, request.pair, request.failed, quality)
         how = SaysHow(pipeline, observe)
         for path in request.inputs:
-            with _reading(path) as file, _writing(targets[path]) as write:
+            with _reading(path) as file, _writing(targets[path], printed.part(layouts[path])) as write:
                 pieces = read_pieces(file, _name(path), layouts[path], request.pair, request.fields)
                 told = how.before(_told(observe, _name(path)))
                 for content in job.pieces(pieces, _references(request, layouts[path]), told):
@@ -132,7 +135,7 @@ def _has_driver() -> bool:
 def _targets(request: Request) -> dict[Path, Path | None]:
     """Where the translation of each input goes."""
     output = request.output
-    if output is None or (len(request.inputs) == 1 and not output.is_dir()):
+    if output is None or (len(request.inputs) == 1 and not os.path.isdir(output)):
         return dict.fromkeys(request.inputs, output)
     return {path: output / ("stdin" if path == STDIN else path.name) for path in request.inputs}
 
@@ -145,19 +148,45 @@ def _check_files(request: Request, targets: dict[Path, Path | None], layouts: di
         problems += [f"{request.references}: {why} (--references)."] if why else _reference_problems(request, layouts)
     problems += _input_problems(request, layouts)
     for path, target in targets.items():
-        if target is None:
-            continue
-        if path != STDIN and target.exists() and target.samefile(path):
-            problems.append(f"{target} is the input itself. Choose another output.")
-        if not target.parent.is_dir():
-            problems.append(f"{target.parent}: no such folder. Make it first.")
+        if target is not None:
+            problems += _target_problems(request, path, target)
     if problems:
         raise DataError("\n".join(dict.fromkeys(problems)))
 
 
+def _target_problems(request: Request, path: Path, target: Path) -> Iterator[str]:
+    """Of an output: it must not take the place of what is read."""
+    if path != STDIN and _same(target, path):
+        yield f"{target} is the input itself. Choose another output."
+    if request.references is not None and _same(target, request.references):
+        yield f"{target} holds the references, and would be overwritten (-o). Choose another output."
+    if not os.path.isdir(target.parent):
+        yield f"{target.parent}: no such folder. Make it first."
+        return
+    try:
+        target.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        yield f"{target} cannot be written ({error.strerror}). Choose another output."
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether both are there, and one file."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def _input_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[str]:
     several = len(request.inputs) > 1
-    if request.reference_fields and len(request.reference_fields) != len(request.fields):
+    if request.fields and "jsonl" not in layouts.values():
+        read = ", ".join(f"{_name(path)} is read as {_read_as(layout)}" for path, layout in layouts.items())
+        yield f"--fields is for JSON lines, and {read}. Remove it, or say --format jsonl."
+    if request.reference_fields and request.references is None:
+        yield "--reference-fields is for --references, and there are none. Name them, or remove it."
+    elif request.reference_fields and len(request.reference_fields) != len(request.fields):
         named, others = len(request.fields), len(request.reference_fields)
         yield f"{named} fields and {others} reference fields are named. Name one reference field for every field."
     if len(set(request.inputs)) < len(request.inputs):
@@ -166,7 +195,7 @@ def _input_problems(request: Request, layouts: dict[Path, Layout]) -> Iterator[s
         yield "references go with one input. Translate the files one by one."
     if several and request.output is not None:
         names = [path.name for path in request.inputs]
-        if not request.output.is_dir():
+        if not os.path.isdir(request.output):
             yield f"{request.output} is not a folder, and there are several inputs. Name a folder that is there."
         elif len(set(names)) < len(names):
             yield f"two inputs have the same name, and would overwrite each other in {request.output}."
@@ -180,7 +209,7 @@ def _reference_problems(request: Request, layouts: dict[Path, Layout]) -> Iterat
     known = SUFFIXES if request.layout else {**SUFFIXES, ".txt": "text"}
     suffix = request.references.suffix.lower()
     for path, layout in layouts.items():
-        read = "text" if layout == "lines" else layout
+        read = _read_as(layout)
         if known.get(suffix, read) not in (read, layout_of(path)):
             yield (
                 f"{request.references}: a file that ends in {suffix} holds {known[suffix]}, and the input "
@@ -188,11 +217,21 @@ def _reference_problems(request: Request, layouts: dict[Path, Layout]) -> Iterat
             )
 
 
+def _read_as(layout: Layout) -> str:
+    return "text" if layout == "lines" else layout
+
+
 def _unreadable(path: Path) -> str | None:
     """Why there is nothing to read; None for a file, or a pipe that looks like one."""
-    if path.is_dir():
-        return "is a folder. Name the files in it"
-    return None if path.exists() else "no such file"
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return "no file has so long a name. Name a file; a text itself is read from stdin"
+        return f"cannot be read ({error.strerror})"
+    return "is a folder. Name the files in it" if stat.S_ISDIR(mode) else None
 
 
 def _name(path: Path) -> str:
@@ -213,10 +252,10 @@ def _reading(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _writing(target: Path | None) -> Iterator[Callable[[bytes], None]]:
-    """A function that writes; a file gets its name when all is written."""
+def _writing(target: Path | None, write: Callable[[bytes], None]) -> Iterator[Callable[[bytes], None]]:
+    """A function that writes: the given one where there is no file. A file gets its name when all is written."""
     if target is None:
-        yield _print
+        yield write
         return
     in_place = target.exists() and not target.is_file()  # /dev/null must not be replaced
     partial = target if in_place else target.with_name(f"{target.name}.partial")
@@ -248,10 +287,32 @@ def _sentences(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _print(content: bytes) -> None:
-    """On stdout, at once."""
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+class _Printed:
+    """Stdout, where one input follows the other, written to at once.
+
+    When an input does not end in a line break, its last row would become one with the first of the next: there a
+    line break comes between them. Plain texts follow each other as they are.
+    """
+
+    def __init__(self) -> None:
+        self._last: Layout = "text"
+        self._at_start = True  # of a line
+
+    def part(self, layout: Layout) -> Callable[[bytes], None]:
+        """A function that writes an input, and what stands between it and the one before."""
+        apart, self._last = {layout, self._last} != {"text"}, layout
+
+        def write(content: bytes) -> None:
+            nonlocal apart
+            if not content:
+                return
+            if apart and not self._at_start:
+                sys.stdout.buffer.write(b"\n")
+            apart, self._at_start = False, content.endswith(b"\n")
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+
+        return write
 
 
 def _references(request: Request, layout: Layout) -> Iterator[Piece] | None:

@@ -25,6 +25,9 @@ def check_judge(judge: Judge, contests: Sequence[Contest] = CONTESTS, device: st
     """Open it and judge: a verdict for each contest, from 0 to 1 or with the problem; nothing out of nothing."""
     check_component(judge, Judge)
     require(judge.answers in ("ranking", "label"), f"answers is {judge.answers!r}; expected ranking or label")
+    resolved = judge.on(device)
+    require(isinstance(resolved, Judge), f"on gives {type(resolved).__name__}; expected Judge")
+    require(resolved.on(device) == resolved, "on gives another judge when it is asked again")
     with TemporaryDirectory() as cache, judge.open(device, Path(cache)) as opened:
         require(list(opened.judge([])) == [], "no contests must give no verdicts")
         for ask in (opened.judge, getattr(opened, "judge_again", opened.judge)):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from langxfer.components import OpenTranslator, Pair, Translation
-from langxfer.errors import PluginError
+from langxfer.errors import LangxferError, PluginError
 from langxfer.translation.faults import NONE, fault
 from langxfer.translation.sentences import split_further
 from langxfer.translation.skeleton import Skeleton, take_apart
@@ -32,6 +32,8 @@ class Attempts:
     A suspicious one (``faults``) is asked for again: with other settings, where the translator has
     ``translate_again``; then in parts. A translation that stays suspicious has a problem.
 
+    A failure of these later attempts is kept back, so that what the first one gave can be kept: see ``raise_failure``.
+
     Args:
         opened: an open translator.
         unit: what it is given at a time, ``sentence`` or ``document``.
@@ -39,16 +41,25 @@ class Attempts:
 
     def __init__(self, opened: OpenTranslator, unit: str):
         self._opened, self._unit = opened, unit
+        self._failure: LangxferError | None = None
 
     def translate(self, segments: Sequence[str], pair: Pair) -> list[Attempt]:
         """One attempt a segment, in order.
 
         Raises:
             PluginError: the translator broke its contract.
+            LangxferError: the translator failed at the first attempt, and gave nothing.
         """
         firsts = self._ask(self._opened.translate, segments, pair)
         results = self._retried(segments, firsts, pair, SPLITS)
         return [Attempt(result, first.problem) for result, first in zip(results, firsts, strict=True)]
+
+    def raise_failure(self) -> None:
+        """Raise what kept a later attempt from being made, or what the translator has kept back."""
+        if self._failure is not None:
+            raise self._failure
+        if hasattr(self._opened, "raise_failure"):
+            self._opened.raise_failure()
 
     def _retried(
         self, segments: Sequence[str], firsts: Sequence[Translation], pair: Pair, splits: int
@@ -56,7 +67,7 @@ class Attempts:
         results = list(firsts)
         if again := getattr(self._opened, "translate_again", None):
             suspects = _suspects(results)
-            answers = self._ask(again, [segments[number] for number in suspects], pair)
+            answers = self._ask_more(again, [segments[number] for number in suspects], pair)
             for number, answer in zip(suspects, answers, strict=True):
                 if answer.problem is None:
                     results[number] = answer
@@ -72,7 +83,7 @@ class Attempts:
         """Translations put together from those of parts; None where there are no parts, or one of them has none."""
         skeletons = [self._parts(segment, pair.source) for segment in segments]
         parts = [part for skeleton in skeletons for part in skeleton.segments if len(skeleton.segments) > 1]
-        firsts = self._ask(self._opened.translate, parts, pair)
+        firsts = self._ask_more(self._opened.translate, parts, pair)
         answers = iter(self._retried(parts, firsts, pair, splits - 1) if parts else ())
         joined: list[Translation | None] = []
         for segment, skeleton in zip(segments, skeletons, strict=True):
@@ -86,6 +97,17 @@ class Attempts:
             if len(skeleton.segments) > 1:
                 return skeleton
         return Skeleton.of_pieces(split_further(segment, tag), tag)
+
+    def _ask_more(
+        self, translate: Callable[[Sequence[str], Pair], Any], segments: Sequence[str], pair: Pair
+    ) -> list[Translation]:
+        """As ``_ask``; after a failure nobody is asked any more, and nothing has a translation."""
+        if self._failure is None:
+            try:
+                return self._ask(translate, segments, pair)
+            except LangxferError as failure:
+                self._failure = failure
+        return [Translation(None, problem=NONE) for _ in segments]
 
     def _ask(
         self, translate: Callable[[Sequence[str], Pair], Any], segments: Sequence[str], pair: Pair

@@ -22,10 +22,13 @@ TWINS: Mapping[str, tuple[str, ...]] = {
 # py3langid's label for text without language: numbers, formulas.
 NO_LANGUAGE = "zxx"
 
-# What is no evidence of a language: fenced code (to the end when unclosed), inline code, addresses.
+# What is no evidence of a language: fenced code (to the end when unclosed), inline code, addresses. People lengthen
+# words with tildes (네~~~), so a fence of them has lines of its own; one of backticks may follow words on their line.
 NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+",
-    re.DOTALL,
+    r"(?:^[ \t]{0,3}```|```[A-Za-z0-9+#.-]*[ \t]*$).*?(?:```|\Z)|```.*?```"
+    r"|^[ \t]{0,3}~{3,}[ \t]*[A-Za-z0-9+#.-]*[ \t]*$.*?(?:^[ \t]{0,3}~~~|\Z)"
+    r"|`[^`\n]+`|(?:https?://|www\.)\S+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+",
+    re.DOTALL | re.MULTILINE,
 )
 
 # In scripts without spaces a character counts as a word: Thai and Lao, Burmese, Khmer, kana, Chinese.

@@ -30,7 +30,7 @@ from langxfer.translation.sentences import has_letter
 from langxfer.translation.skeleton import take_apart
 from langxfer.translation.usage import used
 
-VERSION = 1  # raised when the same segments begin to make other documents
+VERSION = 2  # raised when the same texts begin to make other documents
 CACHE_FILE = "segments.sqlite"
 WINDOW = 8_000  # segments in memory at a time: enough to find some of like length, few enough for a CPU's cache
 WINDOW_CHARACTERS = 8_000_000  # and characters, where segments are long
@@ -160,6 +160,7 @@ class Pipeline:
         Raises:
             RecipeError: a language that nobody knows; before anything is done.
             PluginError: the translator broke its contract.
+            LangxferError: the translator failed; what it had translated is kept, and no document is given out.
             ArtifactError: the cache cannot be read or written; what was translated before is kept.
         """
         for tag in (pair.source, pair.target):
@@ -255,7 +256,9 @@ class Pipeline:
             if first_problem is not None:
                 self.counts.retried[first_problem] += 1
             made[segment] = (translation.text, translation.score, first_problem is not None)
-        return self._cache.add(kept_under, made) if self._cache else made
+        kept = self._cache.add(kept_under, made) if self._cache else made
+        self._attempts.raise_failure()  # no document is given out for want of what the translator was kept from
+        return kept
 
 
 def _known(text: str, translation: Translation) -> Document:
@@ -361,7 +364,8 @@ def open_pipeline(
         RecipeError: the translator does not speak one of the languages; before its model is loaded.
     """
     check_spoken(translator, pairs)
-    identity = {**translator.what(), "device": device}
+    # What was translated on one device is found again on the other, where they make no difference.
+    identity = {**translator.what(), "device": device if translator.device_counts else "cpu"}
     with SegmentCache(folder / CACHE_FILE) as cache, translator.open(device, folder) as opened:
         yield Pipeline(opened, translator.unit, cache, identity, window)
 

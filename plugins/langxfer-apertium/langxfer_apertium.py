@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,7 +25,8 @@ from langxfer.languages import LANGUAGES
 
 FAILED = "apertium failed"
 PROBE = "1"  # what any language pair can translate
-FOLDER = "/usr/share/apertium"  # of language data, where neither recipe nor environment say another one
+SHARE = "share/apertium"  # folder of language data, below that of the program's "bin"
+FOLDER = "/usr/share/apertium"  # where there is none beside the program, and neither recipe nor environment say one
 
 # Codes of language pairs that are neither the BCP-47 tag nor the ISO 639-3 code inside the FLORES code.
 OTHER_CODES = {"ar": "ara", "bs": "hbs", "hr": "hbs", "ms": "zlm", "no": "nob", "sr": "hbs"}
@@ -48,6 +49,7 @@ class Apertium(Translator):
     sentence in 25, between one order of sentences and another); the segment cache keeps what came first.
     """
 
+    device_counts: ClassVar[bool] = False  # the program knows no other than the processor
     name: Literal["apertium"] = "apertium"
     program: str = Field("apertium", min_length=1, description="Name or path of the program.")
     data: str | None = Field(None, description="Folder of language data; null: the program's own.")
@@ -156,8 +158,14 @@ class Apertium(Translator):
             raise RecipeError(f"{self.program} {option} gave no answer in {self.timeout:g} seconds.") from None
 
     def _folder(self) -> Path | None:
-        folder = Path(self.data or os.environ.get("APERTIUM_DATADIR") or FOLDER)
-        return folder if folder.is_dir() else None
+        """Where the program takes its language data from; None where that is nowhere to be found."""
+        said = self.data or os.environ.get("APERTIUM_DATADIR")
+        if said:
+            folders = [Path(said)]
+        else:
+            program = shutil.which(self.program)
+            folders = [*([Path(program).resolve().parent.parent / SHARE] if program else []), Path(FOLDER)]
+        return next((folder for folder in folders if folder.is_dir()), None)
 
 
 class _OpenApertium:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sqlite3
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from langxfer.builtin.evaluators.alpaca_eval import AlpacaEval
 from langxfer.builtin.evaluators.alpaca_eval.contests import JudgeError, model_is_first
 from langxfer.builtin.judges.replay import Replay
-from langxfer.components import Contest, Evidence, Generation, Verdict
-from langxfer.errors import PluginError
-from tests.builtin.judging import always_first, evaluate, evaluator, likes, scripted, values
+from langxfer.components import Contest, Evaluation, Evidence, Generation, Judge, Verdict
+from langxfer.errors import DataError, PluginError
+from langxfer.report.comparison import check_comparable
+from tests.builtin.judging import always_first, evaluate, evaluator, likes, scripted, values, write
 
 PUBLISHED = Path(__file__).parents[2].parent / "shared/data/alpaca-eval"
+
+
+def annotation(instruction: str, first: str, second: str, preference: float) -> dict[str, object]:
+    return {"instruction": instruction, "output_1": first, "output_2": second, "preference": preference}
 
 
 # ---------------------------------------------------------------- scores
@@ -40,8 +49,9 @@ def test_scores_by_hand(tmp_path: Path) -> None:
     assert scores["first_preferred/en"].n == 5 == len(judge.asked)
     assert [row["score"] for row in found.rows] == pytest.approx(preferences)
     assert found.rows[4]["first_preferred"] == [] and found.unfinished is None
-    assert scores["win_rate/en"].signature.startswith(
-        "ev:alpaca_eval|n:6|judge:scripted|prompt:original-1|order:seed-0|"
+    assert re.match(
+        r"ev:alpaca_eval\|n:6\|judge:scripted-[0-9a-f]{8}\|prompt:original-1\|order:seed-0\|",
+        scores["win_rate/en"].signature,
     )
     assert (
         evaluate(evaluator(tmp_path, judge, ["base"] * 6), ["good"] * 6).scores[0].signature
@@ -180,6 +190,19 @@ def test_garbage_that_stays_does_not_count_and_is_tried_again_by_the_next_run(tm
     assert sorted(contest.id for contest in judge.asked) == sorted(f"{n}/en" for n in range(0, 100, 20))
 
 
+def test_garbage_of_a_judge_that_repeats_itself_is_final(tmp_path: Path) -> None:
+    """Another run would get the same, so the evaluation is done; the loss is still said."""
+    stored = [annotation(f"question {n}", "y", "x", 2) for n in range(99)]
+    judge = Replay(file=write(tmp_path / "verdicts.jsonl", stored))
+    found = evaluate(evaluator(tmp_path, judge, ["y"] * 100), ["x"] * 100)
+    assert (found.scores[0].value, found.scores[0].n, found.unfinished) == (100, 99, None)
+    assert found.rows[99]["problem"] == "not among the stored verdicts" and found.rows[99]["score"] is None
+    assert found.notes == [
+        "alpaca_eval/en: 1 of 100 verdicts are missing: not among the stored verdicts (1). The judge would say the "
+        "same again; other options of it may help"
+    ]
+
+
 def test_too_much_garbage_ends_it_early_and_keeps_what_there_is(tmp_path: Path) -> None:
     component = evaluator(tmp_path, scripted(garbage(10, 99)), ["y"] * 200)
     with pytest.raises(JudgeError, match=r"no verdict on 5 of 48 contests so far: unreadable \(5\)\. At most 2 % of"):
@@ -223,6 +246,43 @@ def test_another_prompt_or_judge_is_judged_anew(tmp_path: Path, change: dict[str
         evaluator(tmp_path, **{"judge": judge, "baseline": ["y"] * 5, **change}), ["x"] * 5, tmp_path / "cache"
     )
     assert len(judge.asked) == 5 and values(found)["win_rate/en"] == 100
+
+
+def test_signatures_say_which_judge(tmp_path: Path) -> None:
+    """Of one name with other options: scores by the two are not comparable."""
+
+    def judged(judge: Judge) -> Evaluation:
+        return evaluate(evaluator(tmp_path, judge, ["y"] * 3), ["x"] * 3)
+
+    check_comparable(judged(scripted(likes("x"))), judged(scripted(likes("y"))))
+    with pytest.raises(DataError, match=r"Different: judge \(scripted-[0-9a-f]{8}, scripted-[0-9a-f]{8}\)\. Evaluate"):
+        check_comparable(judged(scripted(likes("x"))), judged(scripted(likes("x"), version=1)))
+    stored = [annotation(f"question {n}", "y", "x", 2) for n in range(3)]
+    one, other = (Replay(file=write(tmp_path / name, stored)) for name in ("a.jsonl", "b.jsonl"))
+    check_comparable(judged(one), judged(other))
+    write(tmp_path / "b.jsonl", [*stored, annotation("question 9", "y", "x", 1)])
+    with pytest.raises(DataError, match=r"Different: judge \(replay-"):
+        check_comparable(judged(one), judged(other))
+
+
+def test_verdicts_are_kept_under_what_the_judge_is_on_the_device(tmp_path: Path) -> None:
+    class Precise(type(scripted(always_first))):  # type: ignore[misc]
+        dtype: str = "auto"
+
+        def on(self, device: str) -> Any:
+            found = self.model_copy(update={"dtype": "float32" if device == "cpu" else "bfloat16"})
+            found._rule = lambda contest: Verdict(0.5)
+            return found
+
+    component = evaluator(tmp_path, Precise(), ["y"] * 3)
+    generations = [Generation(prompt, "x", 1, True) for prompt in component.prompts(())]
+    evidence = Evidence((), generations, {}, cache=tmp_path / "cache")
+    on_cpu = component.evaluate(evidence)
+    assert on_cpu == component.evaluate(evidence)
+    on_cuda = component.evaluate(replace(evidence, device="cuda"))
+    assert on_cuda.scores[0].signature != on_cpu.scores[0].signature
+    with sqlite3.connect(tmp_path / "cache" / "verdicts.sqlite") as kept:
+        assert kept.execute("SELECT count(*) FROM verdicts").fetchone() == (6,)
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

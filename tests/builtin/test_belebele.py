@@ -181,6 +181,20 @@ def test_languages_come_from_the_examples(source: str) -> None:
         Belebele(source=source).questions([french])
 
 
+@pytest.mark.parametrize("left", ["de ko de", "de", ""])
+def test_answers_stay_with_their_language_when_examples_are_lost(source: str, left: str) -> None:
+    """Of the first row only the German example fitted into the model's window, or no Korean one did at all."""
+    examples = {tag: ParallelExample(tag, Turn("a", "b", "en"), Turn("c", "d", tag)) for tag in ("ko", "de")}
+    evaluator = Belebele(source=source)
+    asked = evaluator.questions([examples["ko"], examples["de"]])
+    always_first, always_second = (0.0, -1.0, -1.0, -1.0), (-1.0, 0.0, -1.0, -1.0)
+    scored = [OptionScores(q, always_second if q.id.endswith("/ko") else always_first, (1,) * 4) for q in asked]
+    found = evaluator.evaluate(Evidence([examples[tag] for tag in left.split()], [], {}, scored))
+    predicted = {tag: {row["predicted"] for row in found.rows if row["language"] == tag} for tag in ("en", "ko", "de")}
+    assert predicted == {"en": {"A"}, "ko": {"B"}, "de": {"A"}}
+    assert all(row["id"] == f"{row['item']}/{row['language']}" for row in found.rows)
+
+
 def test_one_file_may_hold_several_languages(tmp_path: Path) -> None:
     rows = [hub_row(i, code, 2) for code in ("eng_Latn", "deu_Latn") for i in range(2)]
     path = write(tmp_path / "all.jsonl", rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -105,6 +106,21 @@ def test_a_source_answer_shared_by_target_languages_counts_once() -> None:
     other = ParallelExample("3", Turn("en1?", "another", "en"), Turn("de3?", "de3!", "de"))
     scores = by_name(evaluate(HeldOut(), [*examples, other], [*found, found[0], found[0]]))
     assert scores["held_out/bits_per_byte/en"].n == 3
+
+
+def test_examples_with_a_response_that_was_cut_are_left_out() -> None:
+    """A cut response has the log-probability of its beginning and the bytes of the whole."""
+    found = [scored((-1.0, -2.0, -3.0, -4.0)), scored((-5.0, -6.0, -7.0, -8.0)), scored((-0.5, -2.0, -1.0, -3.0))]
+    cut = {view: replace(score, cut=view is View.ST) for view, score in found[1].items()}
+    examples = [example(1), example(2), example(3)]
+    evaluation = evaluate(HeldOut(), examples, [found[0], cut, found[2]])
+    without = evaluate(HeldOut(), [examples[0], examples[2]], [found[0], found[2]])
+    assert (evaluation.scores, evaluation.rows, without.notes) == (without.scores, without.rows, [])
+    assert evaluation.notes == [
+        "held_out: 1 of 3 examples are left out: their responses were cut to data.max_length tokens."
+    ]
+    with pytest.raises(DataError, match=r"raise data\.max_length if all of them were too long"):
+        evaluate(HeldOut(), [examples[1]], [cut])
 
 
 def test_views_and_margins_decide_what_is_scored() -> None:

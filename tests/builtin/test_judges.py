@@ -19,6 +19,7 @@ from langxfer.builtin.judges.replay import Replay
 from langxfer.components import Contest, Judge, Verdict
 from langxfer.errors import DataError, RecipeError
 from langxfer.testing import check_judge, tiny_model
+from langxfer.testing.models import TEMPLATE
 from tests.builtin.judging import evaluate, evaluator, likes, scripted, write
 
 
@@ -264,6 +265,36 @@ def test_a_template_without_system_turns(tmp_path: Path) -> None:
     assert text == f"<s><|user|>\n{own.messages[0][1]}\n\n{own.messages[1][1]}\n<|assistant|>"
 
 
+def test_a_template_that_lets_the_model_think_is_told_not_to(tmp_path: Path) -> None:
+    """As Qwen3's, which closes the block of thoughts only then; a label at once would never be likely otherwise."""
+    closed = "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    template = TEMPLATE.removesuffix("{% endif %}") + closed + "{% endif %}"
+    folder = tiny_model(tmp_path, template=template, max_position_embeddings=4096)
+    for verdicts, form in (("weighted", "label"), ("discrete", "ranking")):
+        with Local(model=str(folder), verdicts=verdicts).open("cpu", None) as opened:
+            text = opened._tokenizer.decode(opened._ids(contest("a", "b", form)))
+        assert text.split("<|assistant|>\n")[-1].split() == ["<think>", "</think>"]
+
+
+@pytest.mark.parametrize("verdicts", ["weighted", "discrete"])
+def test_another_run_gets_the_same_verdicts_and_the_same_failures(tmp_path: Path, verdicts: Any) -> None:
+    """Which is what ``repeats`` says: the noise of further attempts is a function of the contest."""
+    judge = Local(model=str(labelled(tmp_path, 0)), verdicts=verdicts, max_new_tokens=5)
+    asked = [contest("a", "b" * n, judge.answers) for n in range(1, 4)]
+    runs = []
+    for _ in range(2):
+        with judge.open("cpu", None) as opened:
+            made: list[Any] = []
+            decode = opened._tokenizer.decode
+            opened._tokenizer.decode = lambda ids, made=made, decode=decode, **k: (
+                made.append(decode(ids, **k)) or made[-1]
+            )
+            verdict = [opened.judge(asked), opened.judge_again(asked), opened.judge_again(asked)]
+            runs.append((verdict, made))
+    assert judge.repeats and runs[0] == runs[1]
+    assert verdicts == "weighted" or len(set(runs[0][1])) > 3  # further attempts do write something else
+
+
 def test_local_s_key(model: Path, tmp_path: Path) -> None:
     judge = Local(model=str(model))
     check_judge(judge)
@@ -274,6 +305,11 @@ def test_local_s_key(model: Path, tmp_path: Path) -> None:
     )
     relative = Local(model=model.name).resolve(model.parent)
     assert relative.what() == judge.what()
+    precise = {device: judge.on(device).what() for device in ("cpu", "cuda")}
+    assert [precise[device]["dtype"] for device in precise] == ["float32", "bfloat16"]
+    assert precise["cuda"] == Local(model=str(model), dtype="bfloat16").on("cpu").what()
+    with judge.open("cpu", None) as opened:
+        assert str(opened._model.dtype) == "torch.float32"
 
 
 def test_a_whole_evaluation_with_a_local_model(model: Path, tmp_path: Path) -> None:
@@ -305,6 +341,10 @@ class Fixed(Judge):
 )
 def test_the_check_finds_broken_judges(verdict: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_judge(Fixed())
-    monkeypatch.setattr(Fixed, "says", verdict)
-    with pytest.raises(AssertionError, match=message):
+    with monkeypatch.context() as patch:
+        patch.setattr(Fixed, "says", verdict)
+        with pytest.raises(AssertionError, match=message):
+            check_judge(Fixed())
+    monkeypatch.setattr(Fixed, "on", lambda self, device: None)
+    with pytest.raises(AssertionError, match="on gives NoneType; expected Judge"):
         check_judge(Fixed())

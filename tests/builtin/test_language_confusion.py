@@ -57,7 +57,7 @@ def test_rates_by_hand(words: Path) -> None:
         "line_accuracy": (pytest.approx(100 * 6.5 / 8), 8),
         "coverage": (80.0, 10),
     }
-    assert found["lpr"].signature.startswith("id:py3langid-") and "|rules:lcb-2|" in found["lpr"].signature
+    assert found["lpr"].signature.startswith("id:py3langid-") and "|rules:lcb-3|" in found["lpr"].signature
     assert scores(texts, "ko").keys() == {"lpr", "line_accuracy", "coverage"}
     assert scores([ENGLISH], "en", words).keys() == {"lpr", "line_accuracy", "coverage"}
 

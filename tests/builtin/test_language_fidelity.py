@@ -64,6 +64,18 @@ def test_full_and_wrong_in_every_combination(spoken: str, due: str) -> None:
         ("```python\nprint('hello world, how are you')\n```", "de", "too_short"),
         ("`the` `quick brown` https://example.org/the/fox a.b@example.org", "de", "too_short"),
         ("```\nthis fence is never closed and holds English", "de", "too_short"),
+        ("~~~\nthis fence is never closed and holds English", "de", "too_short"),
+        ("~~~ python\nprint('hello world, how are you')\n~~~", "de", "too_short"),
+        (f"  ~~~~\nEnglish is in the code of this answer\n  ~~~~\n{GERMAN}", "de", "full"),
+        (f"{GERMAN} So: ```python\nfor the sake of the test, English is in the code\n```", "de", "full"),
+        (f"{GERMAN} So: ```python\nfor the sake of the test, English is in the code", "de", "full"),
+        (f"```\nprint('English is in the code')```\n{GERMAN}", "de", "full"),
+        (f"Ja, ```print('English is in the code')``` {GERMAN}", "de", "full"),
+        ("네~~~ 안녕하세요! 저는 오늘 기분이 아주 좋습니다.", "ko", "full"),
+        ("Halo~~~ apa kabar? Saya akan menjelaskan bagaimana hujan terjadi di daerah tropis.", "id", "full"),
+        ("~~~ 안녕하세요! ~~~\n저는 오늘 기분이 아주 좋습니다.", "ko", "full"),
+        (f"Ja~~~\n{SENTENCES['en']}\nNein~~~", "de", "wrong"),
+        (f"Mit ``` beginnt ein Block. {SENTENCES['en']}", "ko", "wrong"),
         ("是", "zh", "too_short"),
         ("是的", "zh", "full"),
         ("ใช่", "th", "full"),
@@ -173,7 +185,7 @@ def test_scores_by_hand() -> None:
     german = scores["de"]
     assert german.standard_error == pytest.approx(100 * math.sqrt(0.4 * 0.6 / 10))
     assert (german.unit, german.higher_is_better, scores["de/empty"].higher_is_better) == ("%", True, False)
-    made = "rules:langxfer-2|temp:0|max_new_tokens:96|min_words:2|min_confidence:0.1|n:10"
+    made = "rules:langxfer-3|temp:0|max_new_tokens:96|min_words:2|min_confidence:0.1|n:10"
     assert german.signature.startswith(f"id:py3langid-{version('py3langid')}|{made}|prompts:")
     parts = ("coverage", "mixed", "wrong", "unknown", "too_short", "empty")
     assert untested(evaluation) == {f"language_fidelity/{tag}/{part}" for tag in ("de", "ko") for part in parts}

@@ -17,7 +17,7 @@ from langxfer.builtin.memory import Memory
 from langxfer.components import Pair, Translation
 from langxfer.errors import DataError, PluginError
 from langxfer.testing import FakeTranslator, check_translator
-from langxfer.translation import read_units
+from langxfer.translation import open_pipeline, read_units
 
 EN_DE = Pair("en", "de")
 TICO = Path(__file__).parents[3] / "shared" / "data" / "tico19" / "all.en-sw.tmx"
@@ -165,6 +165,50 @@ def test_what_was_found_is_counted(tmp_path):
         assert opened.usage() == {"equal": 2, "similar": 2, "missing": 1}
 
 
+def test_segments_count_once_however_often_they_are_asked_for(tmp_path):
+    """The pipeline asks again, and for parts, what its translator says is cut; such are no texts of the document."""
+
+    class Cut(FakeTranslator):
+        def open(self, device, cache):
+            def translate(segments, pair):
+                return [Translation(segment, problem="truncated") for segment in segments]
+
+            return nullcontext(SimpleNamespace(translate=translate))
+
+    segment = "First there is one thing, then there is another thing, and then there is a third thing."
+    translator = memory(tmp_path, "m.tsv", "en\tde\nHello.\tHallo.\n", fallback=Cut())
+    with open_pipeline(translator, "cpu", tmp_path, [EN_DE]) as pipeline:
+        assert [document.problem for document in pipeline.documents([segment, segment], EN_DE)] == ["truncated"] * 2
+        assert pipeline.usage == {"equal": 0, "missing": 1}
+        assert [document.text for document in pipeline.documents([f"{segment} Hello."], EN_DE)] == [None]
+        assert pipeline.usage == {"equal": 1, "missing": 1}
+    with open_pipeline(translator, "cpu", tmp_path, [EN_DE]) as pipeline:
+        assert [document.text for document in pipeline.documents(["Ah. Hello. Ah."], EN_DE)] == [None]
+        assert pipeline.usage == {"equal": 0, "missing": 1}  # the other one is in the cache
+    with translator.open("cpu", Path("unused")) as opened:
+        opened.translate(["Bye", "Hello.", "Bye", "Hello."], EN_DE)
+        opened.translate_again(["Bye"], EN_DE)
+        opened.translate(["Bye bye"], EN_DE)
+        assert opened.usage() == {"equal": 1, "missing": 2}
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"), [("document", ["The sea. Rain. Another one."]), ("sentence", ["Another one."])]
+)
+def test_a_fallback_of_whole_documents_gets_them_whole(tmp_path, unit, expected):
+    asked = []
+
+    class Own(FakeTranslator):
+        def open(self, device, cache):
+            return nullcontext(SimpleNamespace(translate=lambda segments, pair: asked.extend(segments) or segments))
+
+    Own.unit = unit
+    translator = memory(tmp_path, "m.tsv", "en\tde\nRain.\tRegen.\nThe sea.\tDas Meer.\n", fallback=Own())
+    with open_pipeline(translator, "cpu", tmp_path, [EN_DE]) as pipeline:
+        list(pipeline.documents(["The sea. Rain. Another one.", "Rain."], EN_DE))
+    assert asked == expected
+
+
 def test_a_similar_entry_goes_before_the_fallback(tmp_path):
     (tmp_path / "more.tsv").write_text("en\tde\nHella\tFALSCH\nBye\tTschüss\n", encoding="utf-8")
     fuzzy = memory(tmp_path, "m.tsv", FUZZY, min_similarity=0.7, fallback=Memory(files=("more.tsv",)))
@@ -228,7 +272,7 @@ def test_a_second_try_asks_the_fallback_with_other_settings(tmp_path):
     for fallback, expected in ((Again(), ["Hallo", "second"]), (None, ["Hallo", None])):
         with memory(tmp_path, "m.tsv", text, fallback=fallback).open("cpu", Path("unused")) as opened:
             assert opened.translate_again(["Hello", "Bye"], EN_DE) == expected
-            assert opened.usage() == {"equal": 1, "missing": 1} | ({"requests": 2} if fallback else {})
+            assert opened.usage() == ({"requests": 2} if fallback else {})  # counted when they were asked for first
     with memory(tmp_path, "m.tsv", text, fallback=FakeTranslator(missing="y")).open("cpu", Path("unused")) as opened:
         assert opened.translate_again(["Hello", "Bye"], EN_DE) == ["Hallo", None]
 

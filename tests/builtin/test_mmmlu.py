@@ -13,6 +13,7 @@ import pytest
 from langxfer.builtin.evaluators.mmmlu import Mmmlu
 from langxfer.builtin.evaluators.mmmlu.categories import MAPS, load_categories
 from langxfer.components import Evaluation, Evidence, Generation, OptionScores, Prompt
+from langxfer.data import ParallelExample, Turn
 from langxfer.errors import DataError
 from langxfer.testing import check_evaluator
 from tests.mmmlu_files import KEY, SUBJECTS, mmmlu, row, write_csv, write_languages
@@ -144,7 +145,7 @@ def test_scores_by_hand(folder: str) -> None:
     assert scores["/category_macro"].standard_error == pytest.approx(scores["/category/logic"].standard_error / 2)
     assert scores["/category_macro"].n == 2
     assert scores[""].signature.startswith(
-        "mode:generate|prompt:native-paper|extraction:lenient|regenerations:3|temp:0.6"
+        "mode:generate|prompt:native-paper|extraction:lenient-2|regenerations:3|temp:0.6"
     )
     assert scores["/category/logic"].signature == f"{scores[''].signature}|categories:clo24"
     assert sum(r["score"] for r in found.rows) / 8 == 62.5
@@ -247,6 +248,19 @@ def test_priming_needs_parallel_questions(folder: str) -> None:
         mmmlu(folder, "sw", "en", format_priming={"ids": ["anatomy/0"]}).prompts([])
     with pytest.raises(DataError, match="leaves no question in sw"):
         mmmlu(folder, "sw", format_priming={"n": 8}).prompts([])
+
+
+@pytest.mark.parametrize("mode", ["generate", "likelihood"])
+def test_a_language_whose_examples_were_lost_is_still_evaluated(folder: str, mode: str) -> None:
+    """What is drawn for priming depends on which languages there are, so answers would be missing."""
+    examples = {tag: ParallelExample(tag, Turn("a", "b", "en"), Turn("c", "d", tag)) for tag in ("sw", "ko")}
+    evaluator = Mmmlu(source=folder, english_source=folder, mode=mode, format_priming={"n": 1})
+    made = [Generation(prompt, "Answer: A", 5, True) for prompt in evaluator.prompts(list(examples.values()))]
+    scored = [OptionScores(q, (0.0, -1.0, -1.0, -1.0), (1,) * 4) for q in evaluator.questions(list(examples.values()))]
+    full = evaluator.evaluate(Evidence(list(examples.values()), made, {}, scored))
+    assert list(dict.fromkeys(row["language"] for row in full.rows)) == ["en", "sw", "ko"]
+    for left in ([], [examples["ko"]]):
+        assert evaluator.evaluate(Evidence(left, made, {}, scored)) == full
 
 
 def many(tmp_path: Path, key: str) -> str:

@@ -106,3 +106,32 @@ def test_languages_come_from_the_examples(folder: str) -> None:
 def test_options_that_cannot_be_honoured(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Mmmlu(**options)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".tsv", ".parquet", ".csv", ".jsonl"])
+def test_the_cache_key_follows_the_content_of_one_file(tmp_path: Path, suffix: str) -> None:
+    """No reader is needed for that, so any bytes will do."""
+    path, elsewhere = tmp_path / f"sw{suffix}", tmp_path / "elsewhere" / f"sw{suffix}"
+    path.write_bytes(b"one")
+    own = Mmmlu(source=str(path), english_source=str(path), languages=("sw",))
+    before = own.what()
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(b"one")
+    assert Mmmlu(source=str(elsewhere), english_source=str(elsewhere), languages=("sw",)).what() == before
+    path.write_bytes(b"two")
+    after = own.what()
+    assert after["source"] != before["source"] and after["english_source"] != before["english_source"]
+
+
+def test_the_cache_key_has_no_place_in_it(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_languages(elsewhere)
+    (elsewhere / "notes.txt").write_text("no questions")
+    what = mmmlu(folder, "sw", "en").what()
+    assert mmmlu(str(elsewhere), "sw", "en").what() == what
+    assert folder not in json.dumps(what)
+    write_csv(elsewhere / "SW_KE.csv", [row(i, "other") for i in range(8)])
+    assert mmmlu(str(elsewhere), "sw", "en").what() != what
+    hub = Mmmlu(languages=("sw",)).what()
+    assert (hub["source"], hub["revision"]) == ("openai/MMMLU", PINNED["openai/MMMLU"])
+    assert (hub["english_source"], hub["english_revision"]) == ("cais/mmlu", PINNED["cais/mmlu"])

@@ -14,7 +14,7 @@ from langxfer import plugins
 from langxfer.builtin.memory import Memory
 from langxfer.builtin.pivot import Pivot
 from langxfer.components import Pair, Translation, Translator
-from langxfer.errors import PluginError, RecipeError
+from langxfer.errors import LangxferError, PluginError, RecipeError
 from langxfer.loading import load_recipe
 from langxfer.testing import FakeTranslator, check_translator
 
@@ -161,6 +161,42 @@ def test_usage_is_added():
         opened.translate(["x"], DE_SW)
         opened.translate(["x"], Pair("en", "sw"))
         assert opened.usage() == {"requests": 3, "words": 1.0}
+
+
+def test_failures_are_passed_on():
+    class Fails(Told):
+        @contextmanager
+        def open(self, device: str, cache: Path) -> Iterator[Any]:
+            opened = _OpenTold({})
+            opened.raise_failure = lambda: _raise(LangxferError("gone"))  # type: ignore[attr-defined]
+            yield opened
+
+    for translator in (
+        Pivot(first=Fails(), second=Told()),
+        Pivot(first=Told(), second=Fails()),
+        Memory(files=("m.tsv",), fallback=Fails()),
+    ):
+        with translator.open("cpu", Path("unused")) as opened, pytest.raises(LangxferError, match="gone"):
+            opened.raise_failure()
+    for translator in (Pivot(first=Told(), second=Told()), Memory(files=("m.tsv",), fallback=Told())):
+        with translator.open("cpu", Path("unused")) as opened:
+            opened.raise_failure()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_the_device_counts_where_it_does_inside():
+    class Elsewhere(Told):
+        device_counts = False  # type: ignore[misc]
+
+    assert Told().device_counts and Pivot(first=Told(), second=Elsewhere()).device_counts
+    assert Pivot(first=Elsewhere(), second=Told()).device_counts
+    assert not Pivot(first=Elsewhere(), second=Elsewhere()).device_counts
+    assert Memory(files=("m.tsv",), fallback=Told()).device_counts
+    assert not Memory(files=("m.tsv",), fallback=Elsewhere()).device_counts
+    assert not Memory(files=("m.tsv",)).device_counts
 
 
 def test_a_translator_that_cannot_do_its_part():

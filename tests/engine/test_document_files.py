@@ -174,6 +174,53 @@ def test_the_result_is_tmx_again() -> None:
     assert texts(once, "tmx", pair=Pair("sw", "en")) == [("segment", "HELLO <B>WORLD"), ("segment", "ONLY ENGLISH")]
 
 
+@pytest.mark.parametrize(
+    ("root", "prefix"), [('<tmx version="1.4" xmlns="{}">', ""), ('<t:tmx version="1.4" xmlns:t="{}">', "t:")]
+)
+def test_a_namespace_is_kept(root: str, prefix: str) -> None:
+    """Compared with what the standard library's parser makes of the file with the target written into it by hand."""
+    space, segment = "http://www.lisa.org/tmx14", '<tuv xml:lang="{}"><seg>{}</seg></tuv>'
+    file = (
+        f'{root.format(space)}<header srclang="en"><prop type="x">a</prop></header><body>'
+        f'<tu tuid="1">{segment.format("en", "Hello <ph/>world")}{segment.format("sw", "?")}'
+        f'<more xmlns="urn:other" a="b"/></tu>'
+        f'<tu tuid="2">{segment.format("en", "Bye")}TARGET</tu></body></tmx>'
+    )
+    for name in ("tmx>", "header", "prop", "body", "tu>", "tu ", "tuv", "seg", "ph"):
+        file = file.replace(f"</{name}", f"</{prefix}{name}").replace(f"<{name}", f"<{prefix}{name}")
+    changed = rewritten(file.replace("TARGET", "").encode(), "tmx", change=str.upper)
+    added = segment.format("sw", "BYE").replace("<", f"<{prefix}").replace(f"<{prefix}/", f"</{prefix}")
+    wanted = file.replace("TARGET", added).replace(">?<", ">HELLO WORLD<")
+
+    def elements(content: str) -> list[tuple[str, dict[str, str], str]]:
+        return [(e.tag, e.attrib, (e.text or "").strip()) for e in ElementTree.fromstring(content).iter()]
+
+    assert elements(changed.decode()) == elements(wanted)
+    assert rewritten(changed, "tmx", change=str.upper) == changed
+
+
+VARIANTS = b"""<tmx version="1.4"><header/><body><tu tuid="1"><tuv xml:lang="en-GB"><seg>Colour</seg></tuv>
+<tuv xml:lang="en"><seg>Color</seg></tuv><tuv xml:lang="pt-BR"><seg>brasileiro</seg></tuv>
+<tuv xml:lang="pt-PT"><seg>portugues</seg></tuv>MORE</tu></body></tmx>"""
+
+
+@pytest.mark.parametrize(
+    ("more", "replaced"),
+    [
+        (b"", "pt-BR"),
+        (b'<tuv xml:lang="pt"><seg>outro</seg></tuv>', "pt"),
+        (b'<tuv lang="PT"><seg>o</seg></tuv>', "PT"),
+    ],
+)
+def test_one_variant_is_replaced_and_the_others_stay(more: bytes, replaced: str) -> None:
+    content, pair = VARIANTS.replace(b"MORE", more), Pair("en", "pt")
+    before = units(content)["1"]
+    assert texts(content, "tmx", pair=pair) == [("segment", "Color")]
+    assert units(rewritten(content, "tmx", change=str.upper, pair=pair))["1"] == {**before, replaced: "COLOR"}
+    without = units(rewritten(content, "tmx", change=lambda text: "", pair=pair))["1"]
+    assert without == {tag: text for tag, text in before.items() if tag != replaced}
+
+
 BROKEN_TMX = [
     (b"", "file:1 is not well-formed XML"),
     (b"<tmx><body>", "file:1 is not well-formed XML"),

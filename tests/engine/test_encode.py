@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from langxfer.data import ParallelExample, Side, Turn, View
 from langxfer.engine import encode
@@ -158,6 +159,7 @@ def test_drop_and_cut(folder: Path) -> None:
     assert cut.prompts == whole.prompts
     assert cut.responses[View.SS] == whole.responses[View.SS]
     eos = encoder.tokenizer.eos_token_id
+    assert whole.cut == set() and cut.cut == {View.ST, View.TT}
     for view in (View.ST, View.TT):
         size = longest - 3 - len(cut.prompts[view.prompt])
         assert cut.responses[view] == whole.responses[view][:size]
@@ -189,9 +191,28 @@ def test_chunks_of_tokenisation_do_not_show(folder: Path, monkeypatch: pytest.Mo
 def test_save_and_load(folder: Path, tmp_path: Path) -> None:
     items = encoded(encoder_of(folder), parallel_examples(5))
     items.append(replace(items[0], id='ünï "quoted"/ko', prompts={side: [7] for side in Side}))
+    items.append(replace(items[0], cut=frozenset({View.ST, View.TT})))
     encode.save(tmp_path / "a.safetensors", items)
     again = encode.load(tmp_path / "a.safetensors")
     assert again == items
+    assert [item.cut for item in encode.load_lengths(tmp_path / "a.safetensors")] == [item.cut for item in items]
     assert all(type(token) is int for item in again for token in item.prompts[Side.SOURCE])
     encode.save(tmp_path / "b.safetensors", [])
     assert encode.load(tmp_path / "b.safetensors") == []
+    older = {name: tensor for name, tensor in load_file(tmp_path / "a.safetensors").items() if name != "cut"}
+    ids = json.dumps([item.id for item in items])
+    save_file(older, tmp_path / "c.safetensors", metadata={"example_ids": ids})
+    assert encode.load(tmp_path / "c.safetensors") == [replace(item, cut=frozenset()) for item in items]
+
+
+def test_tokens_that_no_file_names_are_the_tokenizers_own(tmp_path: Path) -> None:
+    """As those of GPT-2, which its class knows: a prompt without BOS is another than the model is asked later."""
+    folder = tiny_model(tmp_path / "tiny")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    encoder = encoder_of(folder, "alpaca")
+    assert encoder.template.prompt("Why?").startswith("<|endoftext|>###")
+    assert encoder.template.full("Why?", "So.").endswith("So.<|endoftext|>")
+    (folder / "chat_template.jinja").write_text(NAMED["alpaca"])
+    turns = [{"role": "user", "content": "Why?"}]
+    asked = encoder_of(folder).tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert encoder_of(folder).template.prompt("Why?") == encoder.template.prompt("Why?") == asked

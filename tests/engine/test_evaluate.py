@@ -25,7 +25,7 @@ from langxfer.components import (
     Sampling,
     Score,
 )
-from langxfer.data import View
+from langxfer.data import Side, View
 from langxfer.engine import encode, plan, weights
 from langxfer.engine.answer_cache import FILE, AnswerCache
 from langxfer.engine.encode import Encoded, Encoder
@@ -234,9 +234,20 @@ def test_scored_views_are_scored_once_and_as_the_reference_does(bench, validatio
             found = seen["b"].responses[example.id][view]
             assert found.total == pytest.approx(references[example.id][view].double().sum().item(), abs=1e-3)
             assert (found.tokens, found.bytes) == (len(example.responses[view]), example.bytes[view.response])
+            assert not found.cut
     passes = len(bench.read)
     bench.run(Asker(label="c", views=(View.TT,)), validation=validation)
     assert len(bench.read) == passes
+
+
+def test_evaluators_are_told_which_responses_were_cut(bench, validation, folder):
+    encoder, examples = Encoder(Model(source=str(folder)), folder), parallel_examples(11)
+    limit = max(len(ids) for ids in encoder.prompt_ids([e.turn(s).prompt for e in examples for s in Side])) + 8
+    cut = [item for item, _ in encoder.encode(examples, limit, "cut") if isinstance(item, Encoded)]
+    encode.save(validation / "validation.safetensors", cut)
+    bench.run(Asker(label="a", views=tuple(View)), validation=validation)
+    found = {(name, view) for name, own in seen["a"].responses.items() for view, score in own.items() if score.cut}
+    assert found == {(item.id, view) for item in cut for view in item.cut} != set()
 
 
 def test_stopped_midway_it_keeps_every_finished_batch(bench):

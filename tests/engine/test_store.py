@@ -314,6 +314,12 @@ def test_versions_are_ingredients(folders: dict[str, Path], monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(plan, "RESULTS_VERSION", 99)
         assert all(key != before[stage] for stage, key in keys(recipe_of(folders)).items())
+    cutting = keys(recipe_of(folders, data={"too_long": "cut"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "CUT_VERSION", 99)
+        assert keys(recipe_of(folders)) == before
+        after = keys(recipe_of(folders, data={"too_long": "cut"}))
+        assert {stage for stage, key in after.items() if key != cutting[stage]} == TOKENS
 
 
 def test_a_retrained_model_in_the_same_folder_is_another_model(tmp_path: Path) -> None:

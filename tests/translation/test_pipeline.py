@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langxfer.components import OpenTranslator, Pair, Translation, Translator
-from langxfer.errors import PluginError, RecipeError
+from langxfer.errors import LangxferError, PluginError, RecipeError
 from langxfer.translation import Document, Pipeline, SegmentCache, open_pipeline, pipeline
 
 EN_DE = Pair("en", "de")
@@ -267,6 +267,59 @@ def test_what_stays_suspicious_is_never_accepted(tmp_path, answer, problem):
             assert "Hopeless." in translator.asked  # not kept, so asked for again
 
 
+# ---------------------------------------------------------------- failures
+
+
+class Failing(Scripted):
+    """Translates the first segment of a call and fails; raises when it is asked to, or asked once more."""
+
+    failure: LangxferError | None = None
+
+    def translate(self, segments: Sequence[str], pair: Pair) -> list[object]:
+        self.raise_failure()
+        self.failure = LangxferError("the endpoint is gone")
+        return [*super().translate(segments[:1], pair), *[None] * (len(segments) - 1)]
+
+    def raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+@pytest.mark.parametrize("first", [Translation("EINS", -0.5), LOOP])
+def test_what_came_before_a_failure_is_kept_and_no_document_is_made(tmp_path, first):
+    texts = ["This is the longest.", "And this.", "Well?"]
+    with SegmentCache(tmp_path / "segments.sqlite") as cache:
+        documents = through(Failing({texts[0]: first}), cache).documents(texts, EN_DE)
+        with pytest.raises(LangxferError, match="the endpoint is gone"):
+            next(documents)
+        later = Scripted()
+        list(through(later, cache).documents(texts, EN_DE))
+    assert later.asked == (texts if first == LOOP else texts[1:])
+
+
+@pytest.mark.parametrize("method", ["translate_again", "translate"])
+def test_a_failure_of_a_later_attempt_costs_nothing_of_the_first(tmp_path, method):
+    """Other settings fail, or, where there are none, the parts do."""
+
+    class Once(Scripted):
+        def translate(self, segments: Sequence[str], pair: Pair) -> list[object]:
+            return self.fail() if self.calls else super().translate(segments, pair)
+
+        def fail(self) -> list[object]:
+            raise LangxferError("the endpoint is gone")
+
+    translator = Once({"It loops, and so it goes.": LOOP})
+    if method == "translate_again":
+        translator.translate_again = lambda segments, pair: translator.fail()
+    texts = ["It loops, and so it goes.", "Fine."]
+    with SegmentCache(tmp_path / "segments.sqlite") as cache:
+        with pytest.raises(LangxferError, match="the endpoint is gone"):
+            next(through(translator, cache).documents(texts, EN_DE))
+        later = Scripted()
+        list(through(later, cache).documents(texts, EN_DE))
+    assert later.asked == texts[:1]
+
+
 # ---------------------------------------------------------------- contracts
 
 
@@ -314,6 +367,19 @@ def test_an_unspoken_language_is_refused_before_anything_is_opened(tmp_path, tag
     with open_pipeline(Speaks(), "cpu", tmp_path, [EN_DE]) as pipe:
         list(pipe.documents(["Good day."], EN_DE))
         assert pipe.counts.cached == 1
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_the_device_is_in_keys_where_it_counts(tmp_path, counts):
+    class Somewhere(Speaks):
+        device_counts = counts
+
+    cached = []
+    for device in ("cpu", "cuda", "cpu"):
+        with open_pipeline(Somewhere(), device, tmp_path, [EN_DE]) as pipe:
+            list(pipe.documents(["Good day."], EN_DE))
+        cached.append(pipe.counts.cached)
+    assert cached == ([0, 0, 1] if counts else [0, 1, 1])
 
 
 def test_a_translator_of_many_requests_is_kept_busy(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -43,7 +43,8 @@ class HeldOut(Evaluator):
     ``held_out/preference_accuracy/P-over-O``: percentage of margins above 0; a margin of exactly 0 is no preference.
 
     With several target languages each has its own scores. What then occurs several times, the source answer to a
-    source prompt, counts once.
+    source prompt, counts once. Examples with a response that ``data.too_long: cut`` cut are left out, as ``drop`` does,
+    and counted in a note: a beginning has other bytes, and prompts of other lengths leave other beginnings.
     """
 
     name: Literal["held_out"] = "held_out"
@@ -75,6 +76,9 @@ class HeldOut(Evaluator):
         Raises:
             DataError: there are no examples.
         """
+        whole = [e for e in evidence.examples if not any(found.cut for found in evidence.responses[e.id].values())]
+        lost, n = len(evidence.examples) - len(whole), len(evidence.examples)
+        evidence = replace(evidence, examples=whole)
         if not evidence.examples:
             raise DataError(
                 "held_out has no validation examples to score: set data.validation to a number of examples, "
@@ -84,7 +88,9 @@ class HeldOut(Evaluator):
         if self.margins:
             scores += [score for side in Side for score in _preferences(side, evidence)]
         added = self._added(evidence)
-        return Evaluation(scores, [self._row(e, evidence) | {"scores": added.get(e.id, {})} for e in evidence.examples])
+        rows = [self._row(e, evidence) | {"scores": added.get(e.id, {})} for e in evidence.examples]
+        cut = f"held_out: {lost} of {n} examples are left out: their responses were cut to data.max_length tokens."
+        return Evaluation(scores, rows, notes=[cut] if lost else [])
 
     def _added(self, evidence: Evidence) -> dict[str, dict[str, Any]]:
         """By example, what it adds to each score."""

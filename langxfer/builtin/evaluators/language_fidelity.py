@@ -68,7 +68,7 @@ class LanguageFidelity(Evaluator):
     that seem to are named in a note.
     """
 
-    results_version: ClassVar[int] = 2
+    results_version: ClassVar[int] = 3
 
     name: Literal["language_fidelity"] = "language_fidelity"
     prompts_file: str | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class LanguageFilter(TextFilter):
 
     On the sentences of FLORES and NTREX py3langid takes 0 to 0.4 % for another language, by language.
     """
+
+    results_version: ClassVar[int] = 2  # fences are taken out where they stand on lines of their own
 
     name: Literal["language"] = "language"
     min_words: int = Field(5, ge=1, description="Texts of fewer words (unspaced scripts: characters) are let pass.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ class Untranslated(TextFilter):
     No published constant is known to us. Of the human translations of FLORES and NTREX, 0 to 0.3 % by language
     have more than 0.25, and most of those do hold untranslated English.
     """
+
+    results_version: ClassVar[int] = 2  # fences are taken out where they stand on lines of their own
 
     name: Literal["untranslated"] = "untranslated"
     max_copied: float = Field(0.25, ge=0, lt=1, description="Drop above this share (0 to 1) of copied text.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,11 +30,15 @@ class Local(Judge):
 
     ``weighted`` verdicts come from the probabilities of both labels in the place of the answer: ``p(second) / (p(first)
     + p(second))``. One of them must be among the five likeliest tokens, or the model did not answer. ``discrete`` ones
-    are generated, greedily, as JSON; what is no such JSON is generated again at a temperature of 0.7.
+    are generated, greedily, as JSON; what is no such JSON is generated again at a temperature of 0.7. A template that
+    can let the model think first (``enable_thinking``) is told not to, as the label or the JSON must come at once.
 
     What is judged is tokenised without control tokens, so that no answer can end its turn. The model is loaded for the
     first contest that has no verdict yet, and freed at the end.
     """
+
+    results_version: ClassVar[int] = 2
+    repeats: ClassVar[bool] = True  # noise too is a function of the contest
 
     name: Literal["local"] = "local"
     model: str = Field(min_length=1, description="Hub id (org/name), or local folder in transformers format.")
@@ -66,6 +70,12 @@ class Local(Judge):
             return self
         return self.model_copy(update={"model": str(here.resolve())})
 
+    def on(self, device: str) -> Local:
+        """With the precision that ``auto`` has there, as it changes verdicts."""
+        if self.dtype != "auto":
+            return self
+        return self.model_copy(update={"dtype": "float32" if device == "cpu" else "bfloat16"})
+
     @contextmanager
     def open(self, device: str, cache: Path | None) -> Iterator[OpenJudge]:
         """The model, loaded; freed at the end.
@@ -91,7 +101,7 @@ class _OpenLocal:
 
         logging.disable_progress_bar()  # the evaluation has its own
         self._judge, self._device = judge, device
-        dtype = ("float32" if device == "cpu" else "bfloat16") if judge.dtype == "auto" else judge.dtype
+        dtype = judge.on(device).dtype
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
@@ -206,7 +216,9 @@ class _OpenLocal:
         joined = [{"role": "user", "content": "\n\n".join(contents)}]
         for conversation in (turns, joined):
             try:
-                text = self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+                text = self._tokenizer.apply_chat_template(
+                    conversation, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                )
             except Exception:  # templates raise jinja2's errors, or whatever their expressions raise
                 continue
             if all(content in text for content in contents):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class Replay(Judge):
     of the rows of an evaluation by ``alpaca_eval`` (``instruction``, ``baseline``, ``answer``, ``score``). An order
     that is stored itself comes before the other one.
     """
+
+    repeats: ClassVar[bool] = True
 
     name: Literal["replay"] = "replay"
     file: str = Field(min_length=1, description="JSON or JSONL file of stored verdicts.")

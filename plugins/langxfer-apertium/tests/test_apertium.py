@@ -212,6 +212,31 @@ def test_data_of_ones_own(program, tmp_path):
     assert json.dumps(translator.identity()) != before
 
 
+def test_data_beside_the_program(tmp_path, monkeypatch):
+    """An installation below /usr/local, as a made-up program in a folder; a link to it is not where its data are."""
+    monkeypatch.delenv("APERTIUM_DATADIR", raising=False)
+    for folder in ("local/bin", "local/share/apertium", "bin", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = tmp_path / "local/bin/apertium"
+    path.write_text(PROGRAM.format(python=sys.executable, broken=False))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "bin/apertium").symlink_to(path)
+    data = tmp_path / "local/share/apertium/eng-spa.mode"
+    digests = []
+    for content in ("1", "22"):
+        data.write_text(content)
+        found = {
+            apertium(program=str(tmp_path / name)).identity()["data"] for name in ("local/bin/apertium", "bin/apertium")
+        }
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+        assert found == {apertium().identity()["data"]} and None not in found
+        digests.append(found.pop())
+    assert digests[0] != digests[1]
+    monkeypatch.setenv("APERTIUM_DATADIR", str(tmp_path / "other"))
+    assert apertium(program=str(path)).identity()["data"] not in digests
+    assert not apertium().device_counts
+
+
 RECIPE = """\
 title: x
 model: {source: org/model, template: alpaca}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -26,7 +24,8 @@ from langxfer import (
 )
 from langxfer.signatures import digest, signature
 from langxfer.statistics import mean
-from langxfer_lm_eval.tasks import Wanted, errors_named, ignores_greedy
+from langxfer_lm_eval.content import digest_of, digest_of_folder
+from langxfer_lm_eval.tasks import Wanted, errors_named, ignores_greedy, settings_of
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -57,16 +56,23 @@ class LmEval(Evaluator):
     language: str = Field("en", description="BCP-47 tag that the rows get.")
 
     def identity(self) -> dict[str, Any]:
-        """The harness's version, and a digest of all requests and items.
+        """The harness's version, and digests of all requests and items, of the tasks, and of the files of one's own.
 
         Raises:
             DataError: a task does not exist, cannot be loaded, or is not supported.
         """
-        content = hashlib.sha256()
-        for request in self._requests():
-            parts = (request.task_name, request.doc_id, request.request_type, request.args, request.doc)
-            content.update(json.dumps(parts, default=str, sort_keys=True).encode("utf-8", "surrogatepass"))
-        return {"include_path": None, "lm_eval": version("lm_eval"), "requests": content.hexdigest()}
+        loaded = self._wanted.load()["tasks"]
+        tasks = {name: settings_of(name, task) for name, task in loaded.items()}
+        requests = (
+            (own.task_name, own.doc_id, own.request_type, own.args, own.doc, own.repeats)
+            for own in self._wanted.requests(loaded)
+        )
+        return {
+            "include_path": self.include_path and digest_of_folder(self.include_path),
+            "lm_eval": version("lm_eval"),
+            "tasks": digest_of([tasks]),
+            "requests": digest_of(requests),
+        }
 
     def resolve(self, folder: Path) -> LmEval:
         if self.include_path is None or Path(self.include_path).is_absolute():
@@ -186,8 +192,9 @@ class LmEval(Evaluator):
     def _wanted(self) -> Wanted:
         return Wanted(self.tasks, self.include_path, self.num_fewshot, self.limit, self.chat)
 
-    def _requests(self, kind: str | None = None) -> list[Instance]:
-        return [request for request in self._wanted.requests() if kind in (None, request.request_type)]
+    def _requests(self, kind: str) -> list[Instance]:
+        found = self._wanted.requests(self._wanted.load()["tasks"])
+        return [request for request in found if request.request_type == kind]
 
 
 def moved(context: str, continuation: str) -> tuple[str, str]:
@@ -201,7 +208,9 @@ def sampling_of(request: Instance) -> Sampling:
     options = request.args[1]
     if unknown := sorted(options.keys() - HONOURED):
         raise DataError(f"lm_eval.tasks: {request.task_name} generates with {', '.join(unknown)}: not supported.")
-    sampled = bool(options.get("do_sample", False))
+    sampled = options.get("do_sample")
+    if sampled is None:  # as the harness's normalize_gen_kwargs has it
+        sampled = float(options.get("temperature", 0.0)) > 0
     return Sampling(
         int(options.get("max_gen_toks", MAX_NEW_TOKENS)),
         float(options.get("temperature", 1.0)) if sampled else 0.0,

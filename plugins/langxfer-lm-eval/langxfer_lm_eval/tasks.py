@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from langxfer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lm_eval.api.instance import Instance
 
@@ -67,16 +67,16 @@ class Wanted:
         alone = TaskManager(include_path=self.folder, include_defaults=False)
         return alone if set(self.tasks) <= set(alone.all_tasks) else TaskManager(include_path=self.folder)
 
-    def requests(self) -> list[Instance]:
-        """All requests of all tasks, in order.
+    def requests(self, tasks: Mapping[str, Any]) -> list[Instance]:
+        """All requests of loaded tasks, in order.
 
         Raises:
-            DataError: as ``load``, or a task needs what evidence does not have.
+            DataError: a task's requests cannot be built, or it needs what evidence does not have.
         """
         from lm_eval.evaluator_utils import get_sample_size
 
         found: list[Instance] = []
-        for name, task in self.load()["tasks"].items():
+        for name, task in tasks.items():
             _check(name, task)
             with errors_named(f"cannot build the requests of task {name}"):
                 random.seed(0)
@@ -97,6 +97,16 @@ def _own_tasks() -> Any:
     from lm_eval.tasks import TaskManager
 
     return TaskManager()
+
+
+def settings_of(name: str, task: Any) -> dict[str, Any]:
+    """All settings of a task: what it scores and how, too. The place that it was read from is none of them."""
+    with errors_named(f"cannot read the settings of task {name}"):
+        settings: dict[str, Any] = task.dump_config()
+    metadata = settings.get("metadata")
+    if isinstance(metadata, dict):
+        settings["metadata"] = {key: value for key, value in metadata.items() if key != "config_source"}
+    return settings
 
 
 def ignores_greedy(task: Any) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,87 @@ def test_identity_is_the_content_of_the_tasks(folder: Path) -> None:
     path = folder / "colours.yaml"
     path.write_text(path.read_text().replace("Q: ", "Question: "))
     assert evaluator.identity() != first
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ("colours", {"doc_to_target": "{{2 - gold}}"}),
+        ("colours", {"metric_list": [{"metric": "acc"}]}),
+        ("written", {"repeats": 2}),
+        ("written", {"metric_list": [{"metric": "exact_match", "ignore_case": True}]}),
+        ("written", {"filter_list": [{"name": "none", "filter": [{"function": "lowercase"}]}]}),
+        ("written", {"metadata": {"version": 4}}),
+    ],
+)
+def test_identity_is_what_is_made_of_the_answers_too(folder: Path, task: str, changes: dict[str, Any]) -> None:
+    """The requests and the items of all these are the same. The included file is not in the folder of tasks."""
+    elsewhere = folder.parent / "elsewhere.yaml"
+    (folder / f"{task}.yaml").rename(elsewhere)
+    whole = json.loads(elsewhere.read_text())
+    del whole["task"]
+    elsewhere.write_text(json.dumps(whole))
+    (folder / f"{task}.yaml").write_text(json.dumps({"task": task, "include": str(elsewhere)}))
+    evaluator = lm_eval(tasks=[task], include_path=str(folder), limit=2)
+    first = evaluator.identity()
+    assert first == evaluator.identity()
+    elsewhere.write_text(json.dumps({**whole, **changes}))
+    assert evaluator.identity() != first
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_identity_is_the_code_of_the_tasks_wherever_it_is(folder: Path, tmp_path: Path) -> None:
+    path, code = folder / "colours.yaml", folder / "utils.py"
+    whole = json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "doc_to_text"})
+    path.write_text(
+        whole.replace("{", "{process_results: !function utils.score, doc_to_text: !function utils.ask, ", 1)
+    )
+    code.write_text(
+        'def score(doc, results):\n    return {"acc": 1.0}\n\n\ndef ask(doc):\n    return doc["question"]\n'
+    )
+    evaluator = lm_eval(tasks=["colours"], include_path=str(folder), limit=2)
+    first = evaluator.what()
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    (folder / "__pycache__" / "utils.pyc").write_bytes(b"compiled")
+    assert evaluator.what() == first
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    assert lm_eval(tasks=["colours"], include_path=str(copied), limit=2).what() == first
+    code.write_text(code.read_text().replace("1.0", "0.0"))
+    assert evaluator.what() != first
+
+
+def test_functions_are_their_source_and_nothing_is_an_address() -> None:
+    lm_eval(tasks=["any"])  # the plug-in can be imported from now on
+    from langxfer_lm_eval.content import digest_of
+
+    def partials() -> list[Any]:
+        return [partial(json.loads, "1"), {"code": partials}]
+
+    assert "0x" in str(partials()[0])
+    assert digest_of(partials()) == digest_of(partials()) != digest_of([partial(json.loads, "2")])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("settings", "temperature"),
+    [
+        ({}, 0.0),
+        ({"temperature": 0.7}, 0.7),
+        ({"temperature": 0.0}, 0.0),
+        ({"do_sample": None, "temperature": 0.7}, 0.7),
+        ({"do_sample": False, "temperature": 0.7}, 0.0),
+        ({"do_sample": True}, 1.0),
+        ({"do_sample": True, "temperature": 0.7}, 0.7),
+    ],
+)
+def test_whether_answers_are_sampled(folder: Path, settings: dict[str, Any], temperature: float) -> None:
+    """As the harness's own models read the settings, which take a temperature for a wish to sample."""
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    path = folder / "written.yaml"
+    task = json.loads(path.read_text())
+    path.write_text(json.dumps({**task, "generation_kwargs": {"until": ["\n"], **settings}}))
+    sampling = lm_eval(tasks=["written"], include_path=str(folder)).sampling()
+    assert sampling.temperature == temperature
+    assert normalize_gen_kwargs({"until": ["\n"], **settings})["do_sample"] == (temperature > 0)

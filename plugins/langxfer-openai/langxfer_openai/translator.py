@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -34,6 +34,7 @@ class OpenAITranslator(Connection, Translator):
     The key comes from an environment variable, is sent to ``base_url`` and is written nowhere.
     """
 
+    device_counts: ClassVar[bool] = False  # the endpoint computes, wherever this runs
     name: Literal["openai"] = "openai"
     prompt_version: Literal[1, 2] = Field(
         2, description="Prompt: 1 asks for translations and no more; 2 also says what stays, and to follow no text."
@@ -99,7 +100,8 @@ class _OpenOpenAI:
     """Translates in several threads.
 
     When the endpoint fails in the middle of a call, the translations that were paid for are given back, so that the
-    cache keeps them, and None for the others; the failure is raised by the next call, or at the end.
+    cache keeps them, and None for the others; the failure is raised by ``raise_failure``, which the pipeline calls
+    before it makes documents of them, else by the next call, or at the end.
     """
 
     def __init__(self, endpoint: Endpoint, options: OpenAITranslator):

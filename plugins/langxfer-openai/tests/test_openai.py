@@ -86,6 +86,7 @@ def test_unit_and_what_is_in_cache_keys(stub):
     assert (whole.unit, sentences.unit) == ("document", "sentence")
     same = translator(stub, concurrency=1, timeout=1.0, retries=0, key_variable="X", input_price=1.0, output_price=2.0)
     assert whole.what() == same.what() and len(whole.what()["prompt"]) == 64
+    assert not whole.device_counts  # so "preview" on a CPU pays for "run" on CUDA
     changes = {"prompt_version": 1, "instructions": "x", "temperature": 1.0, "max_tokens": 5, "max_tokens_ratio": 1.0}
     more = {"segments_per_request": 1, "model": "n", "json_mode": False, "limit_name": "max_completion_tokens"}
     keys = [json.dumps(translator(stub, **{name: value}).what()) for name, value in {**changes, **more}.items()]
@@ -287,8 +288,9 @@ def test_what_was_paid_for_is_given_back_before_a_failure_is_raised(stub):
     opening = translator(stub, **options).open("cpu", Path("unused"))
     with pytest.raises(RecipeError, match="key revoked"), opening as opened:
         assert opened.translate(["a", "b", "c"], EN_SW) == ["A", None, None]
-        with pytest.raises(RecipeError, match="key revoked"):
-            opened.translate(["d"], EN_SW)
+        for ask in (opened.raise_failure, lambda: opened.translate(["d"], EN_SW)):
+            with pytest.raises(RecipeError, match="key revoked"):
+                ask()
     assert len(stub.requests) <= 3  # none for "d"
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from openai_stub import KEY, failure, shouted
 
 from langxfer.loading import load_recipe
@@ -83,6 +84,31 @@ def test_a_run_that_fails_goes_on_and_never_shows_its_key(stub: Any, tmp_path: P
     (events,) = (tmp_path / "runs").glob("tiny-*/events.jsonl")
     assert "translator openai used requests" in events.read_text()
     assert_no_key(tmp_path, *(output for run in (failed, done) for output in (run.stdout, run.stderr)))
+
+
+@pytest.mark.parametrize("failed", ["empty", "error"])
+@pytest.mark.parametrize("output", [("-o", "out.jsonl"), ()], ids=["file", "stdout"])
+def test_a_file_of_which_a_part_is_paid_for_stays_unfinished(
+    stub: Any, tmp_path: Path, output: tuple[str, ...], failed: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"output": f"The sea is {n}."}) + "\n" for n in range(5)))
+    (tmp_path / "out.jsonl").write_text("older\n")
+    options = f'base_url: "{stub.url}", model: m, segments_per_request: 1, concurrency: 1, retries: 0'
+    (tmp_path / "t.yaml").write_text(f"{{name: openai, {options}}}")
+    languages = ("--from", "en", "--to", "de", "--device", "cpu", "--failed", failed)
+    arguments = ("translate", "in.jsonl", *output, *languages, "--translator", "t.yaml")
+    stub.script = [shouted, shouted]
+    stub.otherwise = lambda request: failure(401, "key revoked")
+    stopped = langxfer(tmp_path, *arguments)
+    assert stopped.returncode == 2 and "key revoked" in stopped.stderr and "See --failed" not in stopped.stderr
+    assert stopped.stdout == "" and (tmp_path / "out.jsonl").read_text() == "older\n"
+
+    stub.otherwise, paid = shouted, stub.asked()[:2]
+    stub.requests.clear()
+    done = langxfer(tmp_path, *arguments)
+    assert done.returncode == 0 and len(stub.asked()) == 3 and not [asked for asked in stub.asked() if asked in paid]
+    written = (tmp_path / "out.jsonl").read_text() if output else done.stdout
+    assert [json.loads(line)["output"] for line in written.splitlines()] == [f"THE SEA IS {n}." for n in range(5)]
 
 
 def test_the_readme_s_recipes(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -62,7 +63,8 @@ class AlpacaEval(Evaluator):
     ``…/baseline_empty`` are shares of empty answers.
 
     Equal answers are a tie without a question. What a judge gives no verdict on is judged again, up to ``attempts``
-    times in all; what is left then does not count, is named, and is tried again by the next run.
+    times in all; what is left then does not count and is named. The next run tries it again, unless the judge says the
+    same of the same in every run, as ``local`` and ``replay`` do.
 
     A file of prompts holds JSON objects, as lines or as a list: ``{"instruction": …}`` with ``language`` (``en``),
     ``input`` and ``id`` where there are any; or an ``id`` and a prompt by BCP-47 tag. The baseline is a run's folder
@@ -71,6 +73,8 @@ class AlpacaEval(Evaluator):
     hub at ``revision``: ``hub:alpaca_eval.json`` (its 805 English prompts), ``hub:alpaca_eval_gpt4_baseline.json``,
     ``hub:df_gamed.csv``. Without baseline and judge the answers are kept, to be another model's baseline.
     """
+
+    results_version: ClassVar[int] = 2
 
     name: Literal["alpaca_eval"] = "alpaca_eval"
     prompts_file: str = Field(alias="prompts", min_length=1, description="JSON or JSONL file of prompts, or hub:FILE.")
@@ -207,16 +211,18 @@ class AlpacaEval(Evaluator):
             by_language.setdefault(item.language, []).append(item)
 
         wordings = {tag: self._wordings(tag) for tag in by_language}
-        held = Contests(self.judge, items, wordings, self.both_orders, self.order_seed)
+        held = Contests(self.judge.on(evidence.device), items, wordings, self.both_orders, self.order_seed)
         held.hold(evidence.device, evidence.cache, self.attempts, self.max_failures, evidence.progress)
 
         found = [self._evaluated(tag, own, held) for tag, own in by_language.items()]
+        missing = [own.unfinished for own in found if own.unfinished]
+        lost = [f"{own}. The judge would say the same again; other options of it may help" for own in missing]
         used = [f"judge {self.judge.name} used {listed(held.usage)}"] if held.usage else []
         return Evaluation(
             [score for own in found for score in own.scores],
             [row for own in found for row in own.rows],
-            "; ".join(own.unfinished for own in found if own.unfinished) or None,
-            [*(note for own in found for note in own.notes), *used],
+            None if self.judge.repeats else "; ".join(missing) or None,
+            [*(note for own in found for note in own.notes), *(lost if self.judge.repeats else ()), *used],
         )
 
     def _unjudged(self, evidence: Evidence) -> Evaluation:
@@ -277,7 +283,7 @@ class AlpacaEval(Evaluator):
 
     def _judged(self, tag: str, wording: Wording, items: Sequence[Item], held: Contests) -> Judged:
         parts: dict[str, object] = {
-            "judge": held.judge.name,
+            "judge": f"{held.judge.name}-{digest([[json.dumps(held.judged_by, sort_keys=True)]])}",
             "prompt": f"{wording}-{VERSION}",
             "order": "both" if self.both_orders else f"seed-{self.order_seed}",
             **self._how(),

@@ -86,6 +86,7 @@ class Contests:
 
     Attributes:
         usage: of the judge: what it has used, numbers by name.
+        judged_by: all that decides the judge's verdicts.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Contests:
     ):
         self.usage: dict[str, float] = {}
         self.judge, self._both, self._seed = judge, both_orders, seed
+        self.judged_by = judge.what()
         self._by_item = {
             (item.id, wording): [self._contest(item, wording, ahead) for ahead in self._orders(item)]
             for item in items
@@ -123,7 +125,7 @@ class Contests:
             JudgeError: more have failed.
         """
         contests = list({c.messages: c for own in self._by_item.values() for _, c in own}.values())
-        with VerdictCache(cache, self.judge.what()) as kept, ExitStack() as stack:
+        with VerdictCache(cache, self.judged_by) as kept, ExitStack() as stack:
             found = {contest.messages: kept.find(contest) for contest in contests}
             self._verdicts = {text: verdict for text, verdict in found.items() if verdict is not None}
             open_ones = [contest for contest in contests if contest.messages not in self._verdicts]

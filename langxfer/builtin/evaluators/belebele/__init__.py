@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +13,7 @@ from langxfer.builtin.evaluators.belebele.items import HUB, OPTION, PINNED, Item
 from langxfer.builtin.evaluators.belebele.labels import CORRECTED, LETTERS, LM_EVAL, PAPER, Labels
 from langxfer.builtin.evaluators.choices import MEASURES, Measure, accuracy, choose, window
 from langxfer.builtin.evaluators.files import absolute, digest_of_all, fixed, local
+from langxfer.builtin.evaluators.tags import tags_asked, tags_of
 from langxfer.components import Evaluation, Evaluator, Evidence, OptionScores, Question, Score, Workload
 from langxfer.data import ParallelExample
 from langxfer.errors import DataError
@@ -36,6 +36,8 @@ class Belebele(Evaluator):
     ``belebele/TAG/ties`` is how often that decided, and ``/cut`` how many contexts the model's window was too short
     for. Rows have the same ``item`` in all languages.
     """
+
+    results_version: ClassVar[int] = 2
 
     name: Literal["belebele"] = "belebele"
     languages: tuple[str, ...] | None = Field(
@@ -104,7 +106,7 @@ class Belebele(Evaluator):
         Raises:
             DataError: a language or its questions cannot be had.
         """
-        return [self._question(item, tag) for tag, items in self._items(examples) for item in items]
+        return [self._question(item, tag) for tag, items in self._items(tags_of(examples)) for item in items]
 
     def workload(self, prompts: Mapping[str, int]) -> Workload:
         """Of 900 questions a language; English ones have 700 characters on average, with passage and answers."""
@@ -112,12 +114,12 @@ class Belebele(Evaluator):
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language; a row a question."""
-        answers = iter(evidence.questions)
+        answers = {scored.question.id: scored for scored in evidence.questions}
         scores: list[Score] = []
         rows: list[dict[str, Any]] = []
         notes: list[str] = []
-        for tag, items in self._items(evidence.examples):
-            answered = list(zip(items, islice(answers, len(items)), strict=True))
+        for tag, items in self._items(tags_asked(answers)):
+            answered = [(item, answers[f"{item.id}/{tag}"]) for item in items]
             text = self._signature(tag, answered)
             scores += self._scores(f"belebele/{tag}", answered, text)
             share, said = window(f"belebele/{tag}", [scored.cut for _, scored in answered], text)
@@ -134,10 +136,9 @@ class Belebele(Evaluator):
     def _commit(self) -> str | None:
         return self.revision or PINNED.get(self.source)
 
-    def _items(self, examples: Sequence[ParallelExample]) -> Iterator[tuple[str, list[Item]]]:
-        tags = self.languages or tuple(
-            dict.fromkeys(turn.language for example in examples for turn in (example.source, example.target))
-        )
+    def _items(self, found: Sequence[str]) -> Iterator[tuple[str, list[Item]]]:
+        """The questions by language; ``found`` are the languages where no option names them."""
+        tags = self.languages or found
         if not tags:
             raise DataError("belebele has no languages: set languages, or data.validation to a number of examples.")
         if self.preset != "lm-eval" and (missing := [tag for tag in tags if tag not in PAPER]):

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,11 +15,12 @@ from langxfer.builtin.evaluators.choices import choose, window
 from langxfer.builtin.evaluators.files import absolute, digest_of_all, fixed, local
 from langxfer.builtin.evaluators.mmmlu import items, results
 from langxfer.builtin.evaluators.mmmlu.categories import MAPS, check_known, is_file, load_categories
-from langxfer.builtin.evaluators.mmmlu.extraction import extract, extract_strictly
+from langxfer.builtin.evaluators.mmmlu.extraction import RULES, extract, extract_strictly
 from langxfer.builtin.evaluators.mmmlu.items import ENGLISH_HUB, HUB, PINNED, Item
 from langxfer.builtin.evaluators.mmmlu.priming import FormatPriming, primed
 from langxfer.builtin.evaluators.mmmlu.prompts import INSTRUCTIONS, LETTERS, Instruction, to_complete, to_generate
 from langxfer.builtin.evaluators.mmmlu.results import Outcome
+from langxfer.builtin.evaluators.tags import tags_asked, tags_of
 from langxfer.components import (
     Evaluation,
     Evaluator,
@@ -52,6 +53,8 @@ class Mmmlu(Evaluator):
     could not be read, one letter said too often, or neither. Errors are ``sqrt(p (1 - p) / (n - 1))``, intervals
     Wilson's.
     """
+
+    results_version: ClassVar[int] = 2
 
     name: Literal["mmmlu"] = "mmmlu"
     languages: tuple[str, ...] | None = Field(
@@ -128,12 +131,12 @@ class Mmmlu(Evaluator):
         """
         found: dict[str, Any] = {}
         for option, source, revision in self._sources():
+            field = option.removeprefix("mmmlu.")
             path = local(source, option)
             if path is None:
-                found[option] = revision
+                found[field.replace("source", "revision")] = revision
             else:
-                files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-                found[option] = digest_of_all([file for file in files if file.suffix in (".csv", ".jsonl")], option)
+                found[field] = digest_of_all(items.files_in(path), option)
         text = "\n".join(f"{subject}:{group}" for subject, group in sorted(load_categories(self.categories).items()))
         return {**found, "categories": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -154,14 +157,14 @@ class Mmmlu(Evaluator):
         """
         if self.mode != "generate":
             return []
-        asked, _ = self._asked(examples)
+        asked, _ = self._asked(tags_of(examples))
         return [self._prompt(item, tag) for tag, rows in asked.items() for item in rows]
 
     def questions(self, examples: Sequence[ParallelExample]) -> list[Question]:
         """The same in mode ``likelihood``."""
         if self.mode != "likelihood":
             return []
-        asked, _ = self._asked(examples)
+        asked, _ = self._asked(tags_of(examples))
         return [
             Question(
                 f"{item.id}/{tag}",
@@ -206,19 +209,19 @@ class Mmmlu(Evaluator):
         Raises:
             DataError: as ``prompts``.
         """
-        found = self._read(examples)
+        found = self._read(tags_of(examples))
         names = primed(found, self.format_priming)
         rows = ((tag, item) for tag, ids in names.items() for item in found[tag] if item.id in set(ids))
         return [(self._prompt(item, tag), f"{self._instruction(tag).answer}: {item.gold}") for tag, item in rows]
 
     def evaluate(self, evidence: Evidence) -> Evaluation:
         """Scores by language; a row a question."""
-        asked, excluded = self._asked(evidence.examples)
-        categories = load_categories(self.categories)
         answers: dict[str, list[Generation]] = {}
         for answer in evidence.generations:
             answers.setdefault(answer.prompt.id, []).append(answer)
         choices = {scored.question.id: scored for scored in evidence.questions}
+        asked, excluded = self._asked(tags_asked([*answers, *choices]))
+        categories = load_categories(self.categories)
         scores: list[Score] = []
         rows: list[dict[str, Any]] = []
         notes = [f"mmmlu: left out in all languages, as trained on: {', '.join(excluded)}."] if excluded else []
@@ -273,7 +276,8 @@ class Mmmlu(Evaluator):
         }
         if self.mode == "generate":
             sampled = {"top_p": f"{self.top_p:g}", "seed": self.seed} if self.temperature else {}
-            parts |= {"extraction": self.extraction, "regenerations": self.max_regenerations}
+            rules = f"lenient-{RULES}" if self.extraction == "lenient" else self.extraction
+            parts |= {"extraction": rules, "regenerations": self.max_regenerations}
             parts |= {"temp": f"{self.temperature:g}", **sampled, "max_new_tokens": self.max_new_tokens}
         if excluded:
             parts["primed"] = f"{len(excluded)}-{digest([excluded])}"
@@ -292,11 +296,9 @@ class Mmmlu(Evaluator):
         yield "mmmlu.source", self.source, self.revision or PINNED.get(self.source)
         yield "mmmlu.english_source", self.english_source, self.english_revision or PINNED.get(self.english_source)
 
-    def _read(self, examples: Sequence[ParallelExample]) -> dict[str, list[Item]]:
-        """All questions by language."""
-        tags = self.languages or tuple(
-            dict.fromkeys(turn.language for example in examples for turn in (example.source, example.target))
-        )
+    def _read(self, found: Sequence[str]) -> dict[str, list[Item]]:
+        """All questions by language; ``found`` are the languages where no option names them."""
+        tags = self.languages or found
         if not tags:
             raise DataError("mmmlu has no languages: set languages, or data.validation to a number of examples.")
         if missing := _missing(tags):
@@ -304,19 +306,19 @@ class Mmmlu(Evaluator):
         if self.prompt == "native" and (missing := [tag for tag in tags if tag not in INSTRUCTIONS]):
             raise DataError(f"mmmlu: {_unprompted(missing)}.")
         translated, english = self._sources()
-        found = {}
+        questions = {}
         for tag in tags:
             option, source, revision = english if tag == "en" else translated
             path = local(source, option)
             if path is None:
-                found[tag] = items.from_hub(source, revision, tag, option)
+                questions[tag] = items.from_hub(source, revision, tag, option)
             else:
-                found[tag] = items.from_files(path, tag, option)
-        return found
+                questions[tag] = items.from_files(path, tag, option)
+        return questions
 
-    def _asked(self, examples: Sequence[ParallelExample]) -> tuple[dict[str, list[Item]], list[str]]:
+    def _asked(self, tags: Sequence[str]) -> tuple[dict[str, list[Item]], list[str]]:
         """The questions that are asked by language, and the ids of those that are left out."""
-        found = self._read(examples)
+        found = self._read(tags)
         excluded = sorted({name for names in primed(found, self.format_priming).values() for name in names})
         categories = load_categories(self.categories)
         asked: dict[str, list[Item]] = {}

@@ -14,6 +14,7 @@ from langxfer.languages import LANGUAGES
 HUB, REVISION = "openai/MMMLU", "325a01dc3e173cac1578df94120499aaca2e2504"
 ENGLISH_HUB, ENGLISH_REVISION = "cais/mmlu", "c30699e8356da336a370243923dbaf21066bb9fe"
 PINNED = {HUB: REVISION, ENGLISH_HUB: ENGLISH_REVISION}
+SUFFIXES = (".csv", ".jsonl")  # of the files in a folder; a file that is named itself may be of any kind
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def files_of(path: Path, tag: str, option: str) -> list[Path]:
         return [path]
     code = LANGUAGES[tag].mmmlu
     stems = [tag, "mmlu"] if code is None else [code, f"mmlu_{code.replace('_', '-')}", tag]
-    found = [path / f"{stem}{suffix}" for stem in stems for suffix in (".csv", ".jsonl")]
+    found = [path / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
     if named := [file for file in found if file.is_file()]:
         return named[:1]
     subjects = sorted(path.glob("*_test.csv")) or sorted((path / "test").glob("*_test.csv")) if tag == "en" else []
@@ -78,6 +79,13 @@ def files_of(path: Path, tag: str, option: str) -> list[Path]:
         expected = ", ".join(file.name for file in found) + (", SUBJECT_test.csv" if tag == "en" else "")
         raise DataError(f"{option} {path}: no file for {tag}. Expected one of {expected}.")
     return subjects
+
+
+def files_in(path: Path) -> list[Path]:
+    """All files that may hold questions of any language: ``path`` itself, or those in and below a folder."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
 
 
 def _numbered(found: list[tuple[Row, str]]) -> list[Item]:
