@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langxfer import hub
-from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
 from langxfer.engine.model_files import INDEX, shards
+from langxfer.engine.model_headers import check_gguf, model_config, tensor_shapes
 from langxfer.engine.store import alone, digest, file_digest
 from langxfer.errors import ArtifactError, RecipeError
 from langxfer.hub import cache_folder, first_line
