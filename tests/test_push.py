@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny: Path, fake_plugin: 
     folder = tmp_path_factory.mktemp("home") / "Maria O'Muster & Söhne"
     folder.mkdir()
     write_rows(folder / "rows.jsonl")
-    text = RECIPE.format(model=tiny).replace("epochs: 2", "steps: 1").replace("validate_every: 3, ", "")
+    text = RECIPE.format(model=tiny).replace("epochs: 2, validate_every: 3, keep: best", "steps: 1")
     quoted = str(folder / "rows.jsonl").replace("'", "''")
     text = text.replace("source: rows.jsonl", f"source: '{quoted}'")
     text = f"# my rows are in {folder}, /home/maria/r&d/rows.jsonl and /home/maria\n{text}".replace(

@@ -28,7 +28,7 @@ def test_what_is_kept_gives_the_same_tables_and_no_texts() -> None:
     first, second = ([run for _, run in found[:2]] for found in (own, again))
     assert compare_finished(second).record() == compare_finished(first).record()
     printed = "\n".join(results.tables(again, "SFT"))
-    assert "name=CLO" in printed and "Seed 1" in printed and "| name=SFT, seed=0 | 0 | 0 |" in printed
+    assert "| SFT | CLO |" in printed and "Seed 1" in printed and "| SFT, seed=0 | 0 | 0 |" in printed
 
 
 def test_finished_points_of_a_sweep_are_kept_under_their_names(tmp_path, monkeypatch) -> None:
