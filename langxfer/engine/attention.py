@@ -17,8 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from langxfer.hub import first_line
+
 ROWS, DENSE, FLEX = "langxfer_rows", "langxfer_dense", "langxfer_flex"
 FLEX_BLOCK = 128
+VARIANTS = 64  # compiled kernels of one process
 CHUNK = 128  # tokens; the kernel works on causal pairs and on their mirror images alike
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -143,9 +146,13 @@ def _packed(attend: Callable[[Tensor, Tensor, Tensor, Rows, float, float | None]
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, rows: Rows, dropout: float, scale: float | None) -> Tensor:
-    grouped = {"enable_gqa": True} if key.shape[1] != query.shape[1] else {}
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1 and query.device.type == "cuda":
+        # Groups with a mask would be left to the kernel that keeps all scores.
+        key, value = (part.repeat_interleave(groups, 1) for part in (key, value))
+    grouped = key.shape[1] != query.shape[1]
     return nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=rows.mask, dropout_p=dropout, scale=scale, **grouped
+        query, key, value, attn_mask=rows.mask, dropout_p=dropout, scale=scale, enable_gqa=grouped
     )
 
 
@@ -156,14 +163,31 @@ _by_mask = _packed(_masked)
 def _by_segments(query: Tensor, key: Tensor, value: Tensor, rows: Rows, dropout: float, scale: float | None) -> Tensor:
     if query.device.type != "cpu" or query.shape[-1] != value.shape[-1]:
         return _masked(query, key, value, rows, dropout, scale)
+    # Positions may have been added in float32, and autocast does not know this kernel.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     return _RowAttention.apply(query, key, value, rows, query.shape[-1] ** -0.5 if scale is None else scale)
 
 
 @cache
 def _compiled_flex() -> Any:
+    from torch import _dynamo
     from torch.nn.attention.flex_attention import flex_attention
 
+    # Heads, widths, lengths, and what is trained: beyond this many kinds torch would go on without a compiled kernel.
+    _dynamo.config.recompile_limit = max(VARIANTS, _dynamo.config.recompile_limit)
     return torch.compile(flex_attention)
+
+
+@cache
+def flex_problem(device: torch.device, width: int, dtype: torch.dtype) -> str | None:
+    """Why FlexAttention cannot be trained through on a device with heads of this width, or None; tried out, once."""
+    rows = Rows(((0, 40, 70, 100),), FLEX_BLOCK, device)
+    try:
+        parts = [torch.ones(1, 1, FLEX_BLOCK, width, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
+        _compiled_flex()(*parts, block_mask=rows.blocks).sum().backward()
+    except Exception as error:  # of Triton, of a compiler, of the driver
+        return first_line(error)
+    return None
 
 
 @_packed

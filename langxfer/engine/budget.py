@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CPU_TOKENS = 640  # more do not make a matrix product faster, and take memory
 DRIVER = Path("/dev/nvidiactl")  # there when there is a GPU: known without torch
-FEWEST, MOST = 512, 65536  # on a GPU
+FEWEST, MOST = 512, 16384  # on a GPU; a mask is made from all pairs of tokens, 8 bytes each for a moment
 SHARE = 0.8  # of the free memory of a GPU; the rest is for what is not counted
 
 

@@ -22,6 +22,7 @@ from langxfer.engine.layout import Layout, Row, Unit, collate, micro_batches, un
 from langxfer.engine.products import quicken
 
 SELF_CHECK_TOLERANCE = 2e-3  # nats; layouts and heads that are wrong are off by far more
+ROUNDED_TOLERANCE = 1 / 64  # of the largest logit, for the mean over a response: in 16 bits logits have few digits
 
 
 class Scorer:
@@ -49,7 +50,7 @@ class Scorer:
         attention: str = "auto",
         longest: int | None = None,
     ):
-        self.model, self.layout, self.autocast = model, layout, autocast
+        self.model, self.layout, self.autocast, self._notify = model, layout, autocast, notify
         self.head = Head(model)
         self.device = next(model.parameters()).device
         reason = not_plain(model.config.get_text_config(), longest)
@@ -70,12 +71,21 @@ class Scorer:
         packing.register()
         on_cpu = self.device.type == "cpu"
         if wanted == "auto":
-            wanted = "sdpa" if on_cpu else "flex"
+            wanted = "sdpa" if on_cpu or self._no_flex() else "flex"
         if wanted == "flex" and on_cpu and any(value.requires_grad for value in self.model.parameters()):
             raise Unsupported("compute.attention: flex has no backward pass on the CPU. Use auto or sdpa")
         if self.model.config._attn_implementation != "eager":
             names = {"sdpa": packing.ROWS if on_cpu else packing.DENSE, "flex": packing.FLEX}
             self.model.set_attn_implementation(names[wanted])
+
+    def _no_flex(self) -> bool:
+        """Whether FlexAttention fails for this model on this device: it needs a compiler, and likes not all sizes."""
+        config = self.model.config.get_text_config()
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        problem = packing.flex_problem(self.device, width, next(self.model.parameters()).dtype)
+        if problem:
+            self._notify(f"compute.attention: FlexAttention does not work here ({problem}), so sdpa is used")
+        return problem is not None
 
     def keep_at_most(self, tokens: int) -> None:
         """Let a micro-batch with more tokens take no more memory: frozen MLPs keep less, and compute it once more."""
@@ -146,21 +156,29 @@ class Scorer:
         except packing.CannotPack as error:
             raise Unsupported(f"{kind} cannot be given rows without padding: {error}") from None
         for view in views:
-            difference = (self._own(short, view) - found[view]).abs().max().item()
-            tolerance = SELF_CHECK_TOLERANCE if self.head.weight.dtype == torch.float32 else 0.25
-            if not difference <= tolerance:
+            own, largest = self._own(short, view)
+            differences = (own - found[view]).abs()
+            difference = (differences.mean() if self._rounds else differences.max()).item()
+            if not difference <= (ROUNDED_TOLERANCE * largest if self._rounds else SELF_CHECK_TOLERANCE):
                 raise Unsupported(
                     f"log-probabilities of {kind} differ from its own logits by {difference:.3g} "
                     f"nats (layout {self.layout}); this architecture is not supported"
                 )
 
-    def _own(self, example: Encoded, view: AnyView) -> Tensor:
-        """What the model's own forward pass says of one response, ``[tokens]``."""
+    @property
+    def _rounds(self) -> bool:
+        """Whether products are in 16 bits: weights alone do not say so, as trained ones stay in float32."""
+        with self.autocast():
+            return torch.is_autocast_enabled(self.device.type) or self.head.weight.dtype.itemsize < 4
+
+    def _own(self, example: Encoded, view: AnyView) -> tuple[Tensor, float]:
+        """What the model's own forward pass says of one response, ``[tokens]``, and its largest logit."""
         prompt, response = example.prompts[view.prompt], example.responses[view]
         ids = torch.tensor([prompt + response], device=self.device)
         with self.autocast():
             logits = self.model(input_ids=ids, use_cache=False).logits.float()
-        return torch.log_softmax(logits[0, len(prompt) - 1 : -1], -1).gather(-1, ids[0, len(prompt) :, None])[:, 0]
+        logits = logits[0, len(prompt) - 1 : -1]
+        return torch.log_softmax(logits, -1).gather(-1, ids[0, len(prompt) :, None])[:, 0], logits.abs().max().item()
 
 
 def token_counts(

@@ -27,6 +27,7 @@ ACTIVATIONS: dict[str, tuple[Activation, Slope]] = {
     ),
 }
 BLOCK = ROWS  # tokens
+ON_GPU = 16  # times as many: there is no cache to stay in, and starting a kernel takes longer than a small one
 PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
@@ -79,7 +80,7 @@ class _FrozenMlp(torch.autograd.Function):
         most = shelf.kept(len(flat)) if learn else 0
         kept = shelf.take(flat, 2, most, len(gate)) if learn else None
         out = torch.empty_like(flat)
-        for part in _blocks(len(flat), most):
+        for part in _blocks(len(flat), most, flat.device):
             halves = times(flat[part], gate.T), times(flat[part], up.T)
             if kept is not None and part.start < most:
                 for half, place in zip(halves, kept[:, part], strict=True):
@@ -97,7 +98,7 @@ class _FrozenMlp(torch.autograd.Function):
         incoming = gradient.flatten(0, -2).to(down.dtype)
         given = torch.empty_like(incoming)
         most = kept.shape[1]
-        for part in _blocks(len(incoming), most):
+        for part in _blocks(len(incoming), most, incoming.device):
             if part.start < most:
                 opened, raised = kept[:, part]
             else:
@@ -110,10 +111,10 @@ class _FrozenMlp(torch.autograd.Function):
         return given.view(gradient.shape), None, None, None, None, None
 
 
-def _blocks(tokens: int, most: int) -> list[slice]:
+def _blocks(tokens: int, most: int, device: torch.device) -> list[slice]:
     """Blocks of the tokens that are kept, then of those that are not."""
-    bounds = ((0, most), (most, tokens))
-    return [slice(start, min(start + BLOCK, end)) for begin, end in bounds for start in range(begin, end, BLOCK)]
+    bounds, size = ((0, most), (most, tokens)), BLOCK * (ON_GPU if device.type == "cuda" else 1)
+    return [slice(start, min(start + size, end)) for begin, end in bounds for start in range(begin, end, size)]
 
 
 class _Light:

@@ -17,6 +17,7 @@ from langxfer.engine.products import times
 
 TILE_TOKENS, TILE_WORDS = 512, 4096  # 8 MiB of logits in float32
 CHUNK_ELEMENTS = 1 << 23  # logits that exist at a time with a trained head: 32 MiB in float32
+ON_GPU = 4  # times as many tokens, and words: there starting a kernel takes longer than a small one
 
 
 class Unsupported(Exception):
@@ -48,14 +49,15 @@ class Head:
         """
         exact = precise(hidden.dtype)
         own, total = hidden.new_zeros(len(targets), dtype=exact), hidden.new_full((len(hidden),), -torch.inf).to(exact)
+        tokens, words = tiles(hidden.device)
         with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, len(hidden), TILE_TOKENS):
-                part = slice(start, start + TILE_TOKENS)
-                mine = (owners >= start) & (owners < start + TILE_TOKENS)
-                for first in range(0, self.weight.shape[0], TILE_WORDS):
-                    logits = self.tile(hidden[part], slice(first, first + TILE_WORDS))
+            for start in range(0, len(hidden), tokens):
+                part = slice(start, start + tokens)
+                mine = (owners >= start) & (owners < start + tokens)
+                for first in range(0, self.weight.shape[0], words):
+                    logits = self.tile(hidden[part], slice(first, first + words))
                     total[part] = torch.logaddexp(total[part], logits.logsumexp(-1))
-                    here = mine & (targets >= first) & (targets < first + TILE_WORDS)
+                    here = mine & (targets >= first) & (targets < first + words)
                     own[here] = logits[owners[here] - start, targets[here] - first]
         return own - total[owners]
 
@@ -66,7 +68,8 @@ class Head:
     def __call__(self, hidden: Tensor, targets: Tensor) -> Tensor:
         if not self.trained:
             return _FrozenHead.apply(hidden, targets, self)
-        chunk = max(1, CHUNK_ELEMENTS // self.weight.shape[0])
+        most = CHUNK_ELEMENTS * (ON_GPU**2 if hidden.device.type == "cuda" else 1)
+        chunk = max(1, most // self.weight.shape[0])
         pieces = [
             checkpoint(self._score, hidden[i : i + chunk], targets[i : i + chunk], use_reentrant=False)
             for i in range(0, len(targets), chunk)
@@ -84,9 +87,18 @@ class Head:
         return self.finished(logits if self.bias is None else logits + self.bias[words])
 
     def _score(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
-        logits = self.finished(logits.to(precise(logits.dtype)))
+        kind = hidden.device.type
+        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.weight.dtype
+        with torch.autocast(kind, enabled=False):
+            logits = _Product.apply(hidden, self.weight, low)
+            logits = self.finished(logits if self.bias is None else logits + self.bias)
         return torch.log_softmax(logits, -1).gather(-1, targets[:, None])[:, 0]
+
+
+def tiles(device: torch.device) -> tuple[int, int]:
+    """Tokens and words of a tile of logits."""
+    times_more = ON_GPU if device.type == "cuda" else 1
+    return TILE_TOKENS * times_more, TILE_WORDS * times_more
 
 
 def precise(dtype: torch.dtype) -> torch.dtype:
@@ -103,6 +115,27 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     return left.float() @ right.float()
 
 
+class _Product(torch.autograd.Function):
+    """``hidden @ weight.T`` of a trained head: factors in ``low``, sums in float32 as those of the frozen head.
+
+    Autocast would round the logits too, and policy and reference would differ before the first step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, low: torch.dtype) -> Tensor:
+        own, words = hidden.to(low), weight.to(low)
+        ctx.save_for_backward(own, words)
+        ctx.kinds = hidden.dtype, weight.dtype
+        return product(own, words.T)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        own, words = ctx.saved_tensors
+        slope = gradient.to(own.dtype)
+        to_weight = torch.mm(slope.T, own).to(ctx.kinds[1]) if ctx.needs_input_grad[1] else None
+        return product(slope, words).to(ctx.kinds[0]), to_weight, None
+
+
 class _FrozenHead(torch.autograd.Function):
     """Scores tokens and makes d(logp)/d(hidden) ``[N, H]`` in the same pass."""
 
@@ -111,8 +144,9 @@ class _FrozenHead(torch.autograd.Function):
         scores = hidden.new_empty(len(targets), dtype=precise(hidden.dtype))
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         with torch.autocast(hidden.device.type, enabled=False):
-            for i in range(0, len(targets), TILE_TOKENS):
-                part = slice(i, i + TILE_TOKENS)
+            step, _ = tiles(hidden.device)
+            for i in range(0, len(targets), step):
+                part = slice(i, i + step)
                 scores[part], slope = _score_tiles(hidden[part], targets[part], head, slopes is not None)
                 if slopes is not None:
                     slopes[part] = slope
@@ -134,8 +168,9 @@ def _score_tiles(hidden: Tensor, targets: Tensor, head: Head, wanted: bool) -> t
     total, own = torch.zeros_like(highest), torch.zeros_like(highest)
     mean = torch.zeros_like(hidden, dtype=exact) if wanted else None
     own_squash = torch.ones_like(highest)
-    for first in range(0, head.weight.shape[0], TILE_WORDS):
-        words = slice(first, first + TILE_WORDS)
+    _, step = tiles(hidden.device)
+    for first in range(0, head.weight.shape[0], step):
+        words = slice(first, first + step)
         logits = head.tile(hidden, words)
         inside = (targets >= first) & (targets < first + logits.shape[1])
         place = (targets - first).clamp(0, logits.shape[1] - 1)

@@ -6,11 +6,14 @@ Source rows are ``[source token, pieces…, </s>]``, the target begins with ``[t
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import site
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +37,7 @@ AUTO = {"cpu": ("int8_float32", "float32"), "cuda": ("float16", "bfloat16", "flo
 LENGTH_STEP = 32  # source lengths are rounded up to this, so that segments of like length share a limit
 LONGEST = 1000  # tokens of a translation, with its language token
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of all cores together, and of the clock
+CUBLAS = ("libcublasLt.so.12", "libcublas.so.12")  # the second needs the first
 EMPTY, NOT_UNICODE, TRUNCATED = "empty", "not Unicode", "truncated"  # problems of translations
 
 
@@ -278,6 +282,11 @@ def check_compute_type(compute_type: ComputeType, device: str) -> str:
 
     if device == "cuda" and not ctranslate2.get_cuda_device_count():
         raise RecipeError("compute.device cuda: CTranslate2 finds no CUDA device. Set compute.device to cpu.")
+    if device == "cuda" and not has_cublas():
+        raise RecipeError(
+            f"compute.device cuda: CTranslate2 needs {CUBLAS[-1]}, and it is not here: torch may have brought another "
+            "version.  pip install nvidia-cublas-cu12"
+        )
     supported = ctranslate2.get_supported_compute_types(device)
     if compute_type == "auto":
         return next(wanted for wanted in AUTO[device] if wanted in supported)  # every device has float32
@@ -287,6 +296,21 @@ def check_compute_type(compute_type: ComputeType, device: str) -> str:
             f"translator.compute_type {compute_type} is not to be had on this {device}. It has: {offered}."
         )
     return compute_type
+
+
+@cache
+def has_cublas() -> bool:
+    """Whether CTranslate2 will find cuBLAS, which it looks for with its first batch; loads what pip installed."""
+    packages = [*map(Path, site.getsitepackages()), Path(site.getusersitepackages())]
+    folders = [Path(), *(path / "nvidia/cublas/lib" for path in packages)]
+    for folder in folders:  # a plain name is looked for where the system looks
+        try:
+            for name in CUBLAS:
+                ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+            return True
+        except OSError:
+            continue
+    return False
 
 
 def threads(device: str) -> tuple[int, int]:

@@ -113,9 +113,40 @@ def test_flex_attention_is_refused_where_it_cannot_learn(network: nn.Module) -> 
         Scorer(network, "tree", attention="flex")
 
 
+def test_flex_attention_is_tried_before_it_is_taken(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Here on the CPU, where it cannot learn; then with a kernel that works."""
+    device = torch.device("cpu")
+    problem = attention.flex_problem(device, 8, torch.float32)
+    assert problem
+    said: list[str] = []
+    scorer = Scorer(network, "tree", notify=said.append)
+    assert scorer._no_flex() and said == [
+        f"compute.attention: FlexAttention does not work here ({problem}), so sdpa is used"
+    ]
+    attention.flex_problem.cache_clear()
+    monkeypatch.setattr(attention, "_compiled_flex", lambda: lambda *parts, block_mask: sum(parts))
+    assert not scorer._no_flex() and len(said) == 1
+    attention.flex_problem.cache_clear()
+
+
+def test_queries_in_float32_meet_values_in_bfloat16() -> None:
+    """As they do where token embeddings are trained: their positions are added in float32, and autocast looks away."""
+    rows = packed([(5, 4, 3), (2, 6)])
+    query, key, value = (part.detach() for part in parts(rows, torch.float32))
+    call = attention._by_segments
+    mixed, _ = call(nn.Module(), query, key, value.bfloat16(), None, scaling=0.3, rows=rows)
+    alike, _ = call(nn.Module(), query.bfloat16(), key.bfloat16(), value.bfloat16(), None, scaling=0.3, rows=rows)
+    assert mixed.dtype == torch.bfloat16 and torch.equal(mixed, alike)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("chosen", ["flex", "sdpa"])
-def test_gradients_on_cuda(network: nn.Module, chosen: str) -> None:
+def test_gradients_on_cuda(tmp_path: Path, chosen: str) -> None:
+    """Heads of 16, the narrowest that FlexAttention has kernels for."""
+    folder = tiny_model(tmp_path, head_dim=16)
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").eval()
     examples = made_up([(3, 5, 4, 6), (60, 45, 70, 20)])
     scorer = Scorer(network, "padded")
     sum(scores.sum() for *_, scores in scorer.score(scorer.units(examples, VIEWS))).backward()

@@ -18,7 +18,7 @@ from langxfer.data import Side, View
 from langxfer.engine import weights
 from langxfer.engine.attention import DENSE, ROWS
 from langxfer.engine.encode import Encoded
-from langxfer.engine.forward import Scorer, not_plain
+from langxfer.engine.forward import SELF_CHECK_TOLERANCE, Scorer, not_plain
 from langxfer.engine.head import Unsupported
 from langxfer.engine.layout import Layout
 from langxfer.recipe import Compute, Model
@@ -316,3 +316,21 @@ def test_policy_and_reference_are_equal_before_the_first_step(folder: Path, dtyp
         assert own.requires_grad
         assert not fixed.requires_grad
         assert torch.equal(fixed, own)
+
+
+def test_self_check_where_products_are_rounded(network_of: Callable[..., nn.Module]) -> None:
+    """Trained weights stay in float32, and yet their logits have the digits of bfloat16."""
+
+    def scorer(cap: float | None) -> Scorer:
+        network = network_of("llama", torch.float32)
+        with torch.no_grad():
+            network.get_output_embeddings().weight *= 8  # logits of a size that language models have
+        network.config.final_logit_softcapping = cap
+        return Scorer(network, "tree", lambda: torch.autocast("cpu", torch.bfloat16))
+
+    own = scorer(None)
+    own.self_check(EXAMPLES[2])
+    [found] = [scores for _, view, scores in own.score(own.units([EXAMPLES[2]], [View.SS]))]
+    assert (own._own(EXAMPLES[2], View.SS)[0] - found).abs().max() > SELF_CHECK_TOLERANCE
+    with pytest.raises(Unsupported, match="differ from its own logits by"):
+        scorer(3.0).self_check(EXAMPLES[2])

@@ -162,3 +162,31 @@ def test_a_frozen_head_never_holds_more_than_a_tile(tile: tuple[int, int], monke
     assert max(tokens for tokens, _ in sizes) <= tile[0]
     assert max(words for _, words in sizes) <= tile[1]
     assert sum(tokens * words for tokens, words in sizes) == 20 * 50  # each logit once: the backward makes none
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_trained_head_in_bfloat16_scores_as_the_frozen_one(kind: str) -> None:
+    """At the first step policy and reference are one model: autocast would round the logits of the policy alone."""
+    model = Bare(**HEADS[kind]).bfloat16()
+    hidden, targets, weights = (part.detach() for part in inputs(torch.bfloat16))
+    model.requires_grad_(False)
+    reference = Head(model)(hidden, targets)
+    model.float().requires_grad_(True)  # the copy that is trained
+    hidden = hidden.float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        policy = Head(model)(hidden, targets)
+    assert policy.dtype == torch.float32
+    torch.testing.assert_close(policy, reference, rtol=0, atol=1e-5)
+    (policy * weights).sum().backward()
+    found = [hidden.grad, *(value.grad for value in model.parameters())]
+    again = hidden.detach().requires_grad_()
+    model.zero_grad()
+    scores = plain_logits(model, again).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+    (scores * weights.float()).sum().backward()
+    for own, expected in zip(found, [again.grad, *(value.grad for value in model.parameters())], strict=True):
+        torch.testing.assert_close(own, expected, rtol=0.03, atol=0.03)
+
+
+def test_tiles_are_larger_on_a_gpu() -> None:
+    assert head.tiles(torch.device("cpu")) == (head.TILE_TOKENS, head.TILE_WORDS)
+    assert head.tiles(torch.device("cuda")) == (4 * head.TILE_TOKENS, 4 * head.TILE_WORDS)

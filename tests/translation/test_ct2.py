@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from langxfer.components import Pair
 from langxfer.errors import ArtifactError, RecipeError
-from langxfer.translation import Checkpoint, Ct2Model, Decoding, check_compute_type, convert
+from langxfer.translation import Checkpoint, Ct2Model, Decoding, check_compute_type, convert, ct2
 from langxfer.translation.ct2 import batches, free_cores, threads
 from tests.beam_search import indices, watch
 from tests.tiny_m2m100 import SENTENCES, build
@@ -257,6 +257,28 @@ def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
         check_compute_type("auto", "cuda")
 
 
+def test_cuda_without_the_library_that_ctranslate2_needs_is_a_sentence(monkeypatch, tmp_path):
+    """torch may bring another version of it; what pip installed is found and loaded."""
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
+    monkeypatch.setattr(ct2.site, "getsitepackages", lambda: [str(tmp_path)])
+    loaded: list[str] = []
+    here = tmp_path / "nvidia/cublas/lib"
+
+    def load(name: str, mode: int) -> None:
+        if not here.exists() or Path(name).parent != here:
+            raise OSError(f"{name}: cannot open shared object file")
+        loaded.append(Path(name).name)
+
+    monkeypatch.setattr(ct2.ctypes, "CDLL", load)
+    ct2.has_cublas.cache_clear()
+    with pytest.raises(RecipeError, match=r"needs libcublas.so.12, .*pip install nvidia-cublas-cu12"):
+        check_compute_type("auto", "cuda")
+    here.mkdir(parents=True)
+    ct2.has_cublas.cache_clear()
+    assert ct2.has_cublas() and loaded == ["libcublasLt.so.12", "libcublas.so.12"]
+    ct2.has_cublas.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("supported", "taken"),
     [
@@ -268,6 +290,7 @@ def test_cuda_where_there_is_none_is_a_sentence(monkeypatch):
 def test_cuda_takes_the_first_that_it_has(monkeypatch, supported, taken):
     monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
     monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda device: supported)
+    monkeypatch.setattr(ct2, "has_cublas", lambda: True)
     assert check_compute_type("auto", "cuda") == taken
 
 
