@@ -35,6 +35,11 @@ from langxfer.report.tables import format_mean
 FOLDER = Path(__file__).parent / "results"
 MADE_WITH = ("model", "versions", "hardware", "plugins")
 OF_A_ROW = ("id", "language", "scores", "score")
+# Points of the sweep "methods" that others have too: the same recipe, so on one machine the run would be found.
+SHARED = {
+    "sizes": {own: {"phases[0].objective": own, "data.limit": 400, "seed": 0} for own in ("clo", "sft")},
+    "ablations": {"clo": {"name": "CLO"}, "sft": {"name": "SFT"}},
+}
 
 
 def kept(settings: Mapping[str, Any], run: Finished) -> dict[str, Any]:
@@ -95,7 +100,9 @@ def _read(path: Path) -> Any:
 
 def read(study: str) -> list[tuple[Mapping[str, Any], Finished]]:
     """All points that were kept of a sweep, by their names."""
-    found = map(_read, sorted(FOLDER.joinpath(study).glob("*.json.gz")))
+    found = [_read(path) for path in sorted(FOLDER.joinpath(study).glob("*.json.gz"))]
+    shared = SHARED.get(study, {}).items()
+    found += [{**_read(FOLDER / f"methods/{name}-0.json.gz"), "settings": settings} for name, settings in shared]
     return [restored({**values, "before": _read(FOLDER / values["before"])}) for values in found]
 
 
