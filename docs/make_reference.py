@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -21,7 +21,10 @@ SECTIONS = (
     *(recipe.Compute, recipe.Tracking),
 )
 
-FUNCTIONS = ("load_plugins", "load_recipe", "plan", "run", "evaluate", "compare_runs", "load_sweep", "sweep")
+FUNCTIONS = (
+    *("load_plugins", "load_recipe", "plan", "run", "evaluate", "compare_runs", "load_sweep", "sweep"),
+    "write_report",
+)
 
 
 def text() -> str:
@@ -40,6 +43,8 @@ def text() -> str:
     for kind in KINDS:
         for name, cls in catalog.classes(kind.kind).items():
             parts += [f"### {kind.kind} `{name}`", "", inspect.cleandoc(cls.__doc__ or ""), "", *_options(cls), ""]
+            for inner in _inner(cls):
+                parts += [f"#### {inner.__name__}", "", _first(inner), "", *_options(inner), ""]
     parts += ["## From Python", ""]
     for name in FUNCTIONS:
         function = getattr(langxfer, name)
@@ -58,7 +63,11 @@ def _verb(command: Any) -> list[str]:
     for option in command.params:
         names = ", ".join(
             f"`{name}`"
-            for name in (option.opts if option.param_type_name == "option" else [option.metavar or option.name.upper()])
+            for name in (
+                [*option.opts, *option.secondary_opts]
+                if option.param_type_name == "option"
+                else [option.metavar or option.name.upper()]
+            )
         )
         lines.append(f"| {names} | {getattr(option, 'help', None) or ''} |")
     return lines
@@ -68,8 +77,10 @@ def _parameters(function: Any) -> str:
     """Names alone: what they are is said below them."""
     found = inspect.signature(function).parameters.values()
     named = [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
-    others = [parameter.name for parameter in found if parameter.kind is not parameter.KEYWORD_ONLY]
-    return ", ".join([*others, *(["*", *named] if named else [])])
+    others = [parameter for parameter in found if parameter.kind is not parameter.KEYWORD_ONLY]
+    several = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in others)
+    shown = [f"*{own.name}" if own.kind is own.VAR_POSITIONAL else own.name for own in others]
+    return ", ".join([*shown, *(["*"] if named and not several else []), *named])
 
 
 def _first(cls: type[BaseModel]) -> str:
@@ -82,12 +93,35 @@ def _options(cls: type[BaseModel]) -> list[str]:
         if name == "name" and issubclass(cls, Component):  # it is the heading
             continue
         default = "required" if info.is_required() else f"`{_default(info.get_default(call_default_factory=True))}`"
-        kind = info.annotation.__name__ if isinstance(info.annotation, type) else str(info.annotation)
-        for prefix in ("typing.", "langxfer.components.", "langxfer.recipe.", "langxfer.data."):
-            kind = kind.replace(prefix, "")
-        kind = re.sub(r"Annotated\[(\w+)[^\]]*\]", r"\1", kind)
-        rows.append(f"| `{info.alias or name}` | {kind.replace('|', 'or')} | {default} | {info.description or ''} |")
+        kind, meaning = _kind(info.annotation), info.description or ""
+        rows.append(f"| `{info.alias or name}` | {kind} | {default} | {meaning} |")
     return ["| option | type | default | meaning |", "|---|---|---|---|", *rows] if rows else ["No options."]
+
+
+def _kind(annotation: Any) -> str:
+    """A type as people write it, without modules and without what narrows it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin is Union or origin is UnionType:
+        return " or ".join(map(_kind, inner))
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, inner))}]"
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if own is ... else _kind(own) for own in inner)}]"
+    return "None" if annotation is NoneType else str(getattr(annotation, "__name__", annotation))
+
+
+def _inner(cls: type[BaseModel]) -> list[type[BaseModel]]:
+    """Sections that options of a component hold."""
+    found: list[type[BaseModel]] = []
+    waiting = [info.annotation for info in cls.model_fields.values()]
+    while waiting:
+        annotation = waiting.pop(0)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and not issubclass(annotation, Component):
+            found.append(annotation)
+        waiting += get_args(annotation)
+    return found
 
 
 def _default(value: Any) -> str:

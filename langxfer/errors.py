@@ -32,7 +32,7 @@ class RecipeError(LangxferError):
 
 
 class PluginError(LangxferError):
-    """A plugin cannot be loaded, or two plugins register the same name."""
+    """A plugin cannot be loaded, two register the same name, or what one gives is not what is expected of it."""
 
     exit_code = 2
 
@@ -49,6 +49,8 @@ class ArtifactError(LangxferError):
 
 class StageError(LangxferError):
     """A stage failed while running. What was finished before it is kept.
+
+    Where an exception was the cause that nobody has foreseen, in a plugin or elsewhere, it is ``__cause__``.
 
     Attributes:
         stage: name of the stage, for instance ``train`` or ``evaluate``.

@@ -39,15 +39,16 @@ def evaluate(
             whose validation examples they may use: a file, the name of an installed one, or a ``Recipe``.
         before: of a run folder, measure the model that training started from.
         limit: the option of that name of all evaluators that have it; a notice names the others.
-        overrides: ``path=value`` as given to ``--set``, for names and for a recipe's file.
+        overrides: ``path=value`` as given to ``--set``, for names and for a recipe's file; not for components.
         compute: where and how fast; None for the recipe's.
         catalog: where names are looked up; None for all that is installed.
         runs: where the evaluation's folder and shared artifacts go.
-        observe: called with every event, on the main process.
+        observe: called with every event, on the main process; ``catalog.emit`` tells the observers of plugins.
 
     Raises:
         RecipeError, DataError: the model, the data, or an evaluator's files are not what is needed. All problems of
             evaluators are told at once, before anything is computed.
+        PluginError: what a plugin gives is not what is expected of it.
         StageError: a stage failed; what was finished is kept, and the next call goes on there.
         ArtifactError: something cannot be stored.
     """
@@ -83,18 +84,21 @@ def _wanted(
     """The evaluators, and the recipe that they are from, if any."""
     if isinstance(what, str | Path):
         return loading.load_evaluating(str(what), model, catalog, overrides, limit)
+    parts = [what] if isinstance(what, Evaluator | Recipe) else list(what)
+    if not parts:
+        raise RecipeError("there are no evaluators to measure with. Give one at least.")
     if overrides:
+        names = [str(part) for part in parts if isinstance(part, str | Path)]
+        if len(names) == len(parts):
+            return loading.load_evaluating(",".join(names), model, catalog, overrides, limit)
         raise RecipeError(f"overrides {', '.join(overrides)}: only for names and files. Set the components' options.")
     if isinstance(what, Recipe):
         return loading.evaluating_of(what.resolved(Path.cwd()), model, limit)
-    parts = [what] if isinstance(what, Evaluator) else list(what)
-    if not parts:
-        raise RecipeError("there are no evaluators to measure with. Give one at least.")
     evaluators: list[Evaluator] = []
     for part in parts:
         if isinstance(part, Evaluator):
             evaluators.append(part.resolve(Path.cwd()))
         else:
-            evaluators += loading.load_evaluating(part, model, catalog)[0].evaluators
+            evaluators += loading.load_evaluating(str(part), model, catalog)[0].evaluators
     found = Evaluating(model=Model.model_validate(model), evaluators=tuple(evaluators))
     return loading.limited(found, limit), None

@@ -64,4 +64,8 @@ def register_recipes() -> dict[str, Path]:
 
 @hookspec
 def observe(event: Event) -> None:
-    """Called on the main process for every event of a run. Events are frozen values."""
+    """Called on the main process for every event of a run, by the command line.
+
+    From Python it is called where ``observe=catalog.emit`` is passed to ``run``, ``sweep`` or ``evaluate``. Events are
+    frozen values.
+    """

@@ -47,7 +47,7 @@ class LoadedRecipe:
 
 
 def load_recipe(
-    path_or_name: str, catalog: Catalog, overrides: Sequence[str] = (), model: Mapping[str, Any] | None = None
+    path_or_name: str | Path, catalog: Catalog, overrides: Sequence[str] = (), model: Mapping[str, Any] | None = None
 ) -> LoadedRecipe:
     """Read a recipe from a file, or an installed one by its name.
 
@@ -61,7 +61,7 @@ def load_recipe(
     Raises:
         RecipeError: with everything that is wrong, each with file and line.
     """
-    path = _find(path_or_name, catalog)
+    path = _find(str(path_or_name), catalog)
     text = _text(path)
     try:
         read = RecipeText.read(str(path), text)
@@ -160,10 +160,14 @@ def limited(evaluating: Evaluating, limit: int | None) -> Evaluating:
     """The same with the option ``limit`` of all evaluators that have it; None leaves it as it is.
 
     Raises:
-        RecipeError: none of them has it.
+        RecipeError: none of them has it, or it is no number from 1.
     """
     if limit is None:
         return evaluating
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise RecipeError(
+            f"--limit: found {limit!r}; expected a whole number from 1. Leave it out to measure all items."
+        )
     if len(unlimited(evaluating.evaluators)) == len(evaluating.evaluators):
         names = ", ".join(own.name for own in evaluating.evaluators)
         raise RecipeError(f"--limit: no evaluator has an option of this name ({names}). Leave it out.")

@@ -136,13 +136,14 @@ class _Answers:
         return {kind: names for kind, names in by_kind.items() if names}
 
 
-def load(files: Sequence[Path] = ()) -> Catalog:
+def load(files: Path | str | Sequence[Path | str] = ()) -> Catalog:
     """Built-in words, those of installed plugins, and those of ``files`` (``--plugin``).
 
     Raises:
         PluginError: a file is missing or cannot be used, or two plugins claim one name.
     """
-    found = [*_installed(), *(_from_file(path) for path in dict.fromkeys(path.resolve() for path in files))]
+    paths = [files] if isinstance(files, str | Path) else files
+    found = [*_installed(), *(_from_file(path) for path in dict.fromkeys(Path(path).resolve() for path in paths))]
     components: dict[str, dict[str, Registration]] = {kind.kind: {} for kind in KINDS}
     recipes: dict[str, tuple[Path, str]] = {}
     owners: dict[tuple[str, str], str] = {}

@@ -75,7 +75,7 @@ class Data(Section):
     """English (or other source-language) instruction data, and the languages to bring it to."""
 
     source: str = Field(
-        min_length=1, description="File (.json, .jsonl, .csv, .parquet), langxfer:FILE, or hub dataset id."
+        min_length=1, description="File (.json, .jsonl, .csv, .tsv, .parquet), langxfer:FILE, or hub dataset id."
     )
     format: Literal["alpaca", "messages", "oasst", "parallel"] = Field(
         description="How rows are laid out; parallel holds both languages and needs no translator."
@@ -184,7 +184,8 @@ class Compute(Section):
         "padding; padded puts such rows below each other.",
     )
     attention: Literal["auto", "sdpa", "flex", "eager"] = Field(
-        "auto", description="Attention of the forward pass; auto is flex (FlexAttention) on CUDA, else sdpa."
+        "auto",
+        description="Attention of the forward pass; auto is flex (FlexAttention) on CUDA where it works, else sdpa.",
     )
     tokens_per_micro_batch: int | Literal["auto"] = Field(
         "auto",
@@ -305,6 +306,12 @@ class Recipe(Section):
             return str(here.resolve()) if not Path(text).is_absolute() and here.exists() else text
 
         translator = self.translator.resolve(folder) if self.translator else None
+        phases = tuple(
+            phase.model_copy(
+                update={"objective": phase.objective.resolve(folder), "selector": phase.selector.resolve(folder)}
+            )
+            for phase in self.phases
+        )
         return self.model_copy(
             update={
                 "model": self.model.model_copy(update={"source": path(self.model.source)}),
@@ -315,6 +322,7 @@ class Recipe(Section):
                     }
                 ),
                 "translator": translator,
+                "phases": phases,
                 "evaluators": tuple(evaluator.resolve(folder) for evaluator in self.evaluators),
             }
         )

@@ -72,7 +72,7 @@ class _Setting:
     place: str
 
 
-def load_sweep(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(path_or_name: str | Path, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep: a recipe with lists of values, or a sweep file, to which ``overrides`` are added.
 
     Args:
@@ -84,7 +84,7 @@ def load_sweep(path_or_name: str, catalog: Catalog, overrides: Sequence[str] = (
     Raises:
         RecipeError: with everything that is wrong with any point, each problem once.
     """
-    file, read = _sweep_file(path_or_name, catalog)
+    file, read = _sweep_file(str(path_or_name), catalog)
     given = [_from_command_line(override) for override in overrides]
     return _Loading(file, read, catalog, given).sweep()
 

@@ -60,6 +60,8 @@ def test_components_and_names(home: Path, tiny: Path, loads: list[Any]) -> None:
     assert not again.did_work and again.evaluations == found.evaluations and len(loads) == count
     named = ["perplexity.files={de: de.txt}", "perplexity.limit=1"]
     assert langxfer.evaluate(tiny, "perplexity", overrides=named, compute=CPU).scores["perplexity"] == [score]
+    listed = langxfer.evaluate(tiny, ["perplexity"], overrides=named, compute=CPU)
+    assert not listed.did_work and listed.scores["perplexity"] == [score]
     other = langxfer.evaluate(langxfer.Model(source=str(tiny), template="chatml"), fidelity, limit=1, compute=CPU)
     assert other.did_work and other.path != found.path
 
@@ -86,6 +88,12 @@ def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Pat
         ([], {}, "there are no evaluators"),
         (["belebel"], {}, 'Did you mean "belebele"'),
         (Perplexity(files={"de": "de.txt"}), {"overrides": ["perplexity.limit=1"]}, "only for names and files"),
+        (["perplexity", Perplexity(files={"de": "de.txt"})], {"overrides": ["x=1"]}, "only for names and files"),
+        *(
+            (Perplexity(files={"de": "de.txt"}), {"limit": limit}, f"--limit: found {limit}; expected a whole number")
+            for limit in (0, -1, 2.5, True)
+        ),
+        ("perplexity", {"limit": 0, "overrides": ["perplexity.files={de: de.txt}"]}, "--limit: found 0"),
         (Perplexity(files={"de": "de.txt"}), {"before": True}, "is no run folder"),
         ("held_out", {}, "held_out: needs validation examples, and there are none"),
     ],

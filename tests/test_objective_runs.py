@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -71,6 +72,11 @@ def test_it_trains(folder: Path, fake_plugin: Path, objective: str, first: float
     if declared:
         assert steps[0]["kl"] == pytest.approx(0.0, abs=1e-4)
         assert all(abs(row["kl"]) > 1e-3 for row in steps[3:])
+
+
+def test_plugin_files_are_recorded_without_the_command_line(folder: Path, fake_plugin: Path) -> None:
+    manifest = json.loads((run(folder, fake_plugin, "sft").path / "manifest.json").read_text())
+    assert manifest["plugins"] == [{"file": "fakes.py", "sha256": hashlib.sha256(fake_plugin.read_bytes()).hexdigest()}]
 
 
 def test_sft_then_dpo_starts_from_the_sft_model(folder: Path, fake_plugin: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from langxfer import plugins
+from langxfer.testing import check_objective
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -40,6 +41,12 @@ def test_it_trains_through_a_plugin_file(recipe, fake_plugin):
     assert any(stage["stage"] == "train[0] apo" for stage in json.loads(result.stdout)["stages"])
     rows = [json.loads(line) for line in next(recipe.parent.glob("runs/tiny-*/metrics.jsonl")).read_text().splitlines()]
     assert abs(rows[0]["preference"] - 1.0) < 1e-4  # sigmoid(0) + sigmoid(0)
+
+
+def test_it_passes_the_check_that_its_author_is_told_to_use(tmp_path):
+    path = tmp_path / "apo.py"
+    path.write_text(code())
+    check_objective(plugins.load([path]).lookup("objective", "apo").cls())
 
 
 def test_a_plugin_file_that_changed_gives_other_results(tmp_path):

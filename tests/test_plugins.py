@@ -92,12 +92,14 @@ def test_an_installed_distribution_adds_words(install) -> None:
 
 def test_a_plugin_file_adds_words_and_is_hashed(plugin_file) -> None:
     path = plugin_file(SIMPO)
-    catalog = plugins.load([path, path])
+    catalog = plugins.load([path, str(path)])
     info = catalog.plugins[-1]
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert info.source == str(path)
     assert catalog.classes("objective")["simpo"](margin=0.2).margin == 0.2
     assert len([info for info in catalog.plugins if info.sha256]) == 1
+    for files in (path, str(path)):
+        assert plugins.load(files).plugins == catalog.plugins
 
 
 def test_an_edited_plugin_file_is_read_anew(plugin_file) -> None:

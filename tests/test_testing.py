@@ -207,6 +207,10 @@ class Counts(Evaluator):
             score = replace(score, value=float("nan"))
         if self.fault == "rows":
             rows.append({"view": object()})
+        if self.fault == "no id":
+            rows.append({"language": "en"})
+        if self.fault == "repeated":
+            rows.append(rows[0])
         return Evaluation([score, score] if self.fault == "twice" else [score], rows)
 
 
@@ -217,8 +221,10 @@ def test_check_evaluator() -> None:
         "ids": "same id",
         "sampling": "sampling gives",
         "signature": "no signature",
-        "nan": "value is nan",
+        "nan": "value, which is nan",
         "rows": "not JSON",
+        "no id": r"evaluate gives rows\[\d+\] without an id",
+        "repeated": "two rows have the id and language",
         "twice": "occur twice",
     }.items():
         with pytest.raises(AssertionError, match=message):

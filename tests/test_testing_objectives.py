@@ -18,7 +18,7 @@ from langxfer.logps import LogProbs
 from langxfer.testing import check_objective
 
 FAULTS: dict[str, str] = {
-    "reference": "gradient goes into the reference",
+    "in_place": "changes the reference in place",
     "detached": "no gradient goes into the policy",
     "batch_mean": "changes with the other examples of the batch",
     "neighbour": "changes with the other examples of the batch",
@@ -34,6 +34,9 @@ FAULTS: dict[str, str] = {
     "coefficient": "coefficient must not depend",
     "metric": "metric odd has shape",
     "no_terms": "no terms",
+    "no_class": "loss returned .*; expected langxfer.Terms",
+    "reserved": 'a metric is called "loss", a name that the trainer logs something else under',
+    "twice": 'a term and a metric are called "preference"; both are logged under their names',
 }
 
 
@@ -53,7 +56,9 @@ class Faulty(Objective):
         chosen, rejected = policy.total[View.TT], policy.total[View.TS]
         if self.fault != "unread_reference":
             fixed = reference.total[View.TT] - reference.total[View.TS]
-            margin = chosen - rejected - (fixed if self.fault == "reference" else fixed.detach())
+            margin = chosen - rejected - fixed
+            if self.fault == "in_place":
+                reference.total[View.TT].sub_(1)
         else:
             margin = chosen - rejected
         if self.fault == "nan_gradient":
@@ -70,13 +75,16 @@ class Faulty(Objective):
             "neighbour": loss + loss.roll(1),
             "scalar": loss.mean(),
         }.get(self.fault, loss)
-        name = "high" if self.fault == "names" and float(chosen.detach().sum()) < -1000 else "loss"
+        name = "high" if self.fault == "names" and float(chosen.detach().sum()) < -1000 else "preference"
         coefficient = float(1 + chosen.detach().mean().tanh()) if self.fault == "coefficient" else 1.0
         if self.fault == "other_view":
             loss = loss + policy.total[View.SS]
         if self.fault == "no_terms":
             return Terms({})
+        if self.fault == "no_class":
+            return {name: Term(coefficient, loss, denominator)}  # type: ignore[return-value]
         metrics = {"margin": margin.detach(), **({"odd": margin.detach().mean()} if self.fault == "metric" else {})}
+        metrics |= {own: margin.detach() for own in {"reserved": ["loss"], "twice": [name]}.get(self.fault, [])}
         return Terms({name: Term(coefficient, loss, denominator)}, metrics)
 
 
@@ -119,7 +127,8 @@ STATISTIC_FAULTS: dict[str, str] = {
     "not_finite": "numerator is not finite",
     "unread": "statistics shift are computed but never read by loss",
     "unknown": "loss reads statistic drift, which statistics does not give",
-    "clash": "statistics shift are called as a term or a metric",
+    "clash": 'a metric and a statistic are called "shift"',
+    "reserved": 'a statistic is called "flops"',
     "coefficient": "its coefficient must not depend on statistics",
     "loss_denominator": "its denominator must not depend on statistics",
     "explodes": "numerator is not finite at a statistic of",
@@ -150,13 +159,15 @@ class Shifted(Objective):
         denominator = {"denominator": total.abs(), "empty": torch.zeros_like(total)}.get(
             self.fault, torch.ones_like(total)
         )
-        return {} if self.fault == "none" else {"shift": Ratio(numerator, denominator)}
+        name = "flops" if self.fault == "reserved" else "shift"
+        return {} if self.fault == "none" else {name: Ratio(numerator, denominator)}
 
     def loss(
         self, policy: LogProbs, reference: LogProbs | None, statistics: Mapping[str, float] | None = None
     ) -> Terms:
         assert statistics is not None
-        shift = 0.0 if self.fault == "unread" else statistics["drift" if self.fault == "unknown" else "shift"]
+        name = {"unknown": "drift", "reserved": "flops"}.get(self.fault, "shift")
+        shift = 0.0 if self.fault == "unread" else statistics[name]
         loss = torch.nn.functional.softplus(-policy.total[View.TT] - shift)
         if self.fault == "explodes":
             loss = loss * (torch.tensor(shift).exp() + 1)

@@ -24,9 +24,9 @@ class Term:
     neither gradient accumulation nor micro-batches nor the number of processes change the result.
 
     Attributes:
-        coefficient: weight of the part in the loss.
+        coefficient: weight of the part in the loss, a finite Python number.
         numerator: ``[B]``, differentiable; nats for a likelihood.
-        denominator: ``[B]``, may depend on token counts alone, never on log-probabilities.
+        denominator: ``[B]``, may depend on token counts alone, never on log-probabilities; its sum is above 0.
     """
 
     coefficient: float
@@ -36,7 +36,17 @@ class Term:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an objective returns: named terms of the loss, and metrics ``[B]`` worth plotting."""
+    """What an objective returns: named terms of the loss, and metrics ``[B]`` worth plotting.
+
+    All are logged under their names, and an objective's statistics with them. So no name occurs twice among them, none
+    begins with ``validation/``, and none is one that rows of ``metrics.jsonl`` have anyway: ``loss`` (the sum of all
+    terms), ``step``, ``phase``, ``grad_norm``, ``learning_rate``, ``response_tokens``, ``tokens``, ``flops`` and
+    ``seconds``. The trainer refuses such names, and anything that is not of the shapes given here, before it learns.
+
+    Attributes:
+        parts: the terms, one at least.
+        metrics: ``[B]`` each; their means are logged.
+    """
 
     parts: Mapping[str, Term]
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
@@ -93,6 +103,6 @@ class Objective(Component):
     def statistics(self, policy: LogProbs, reference: LogProbs | None) -> Mapping[str, Ratio]:
         """Statistics of the batch by name, from ``statistic_views``; called only where these are not empty.
 
-        They are logged under their names, so no term or metric may be called the same.
+        They are logged under their names, for which holds what ``Terms`` says.
         """
         return {}

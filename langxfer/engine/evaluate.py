@@ -15,9 +15,11 @@ from langxfer.engine.answer_cache import FILE
 from langxfer.engine.answers import Answers
 from langxfer.engine.asked import Asked, all_requests, asked_again, prompts_by_sampling
 from langxfer.engine.encode import Encoded, Encoder
+from langxfer.engine.evaluator_contract import sound
 from langxfer.engine.making import Facts, Maker
 from langxfer.engine.plan import Stage, answered_by
 from langxfer.engine.subject import Subject
+from langxfer.errors import PluginError
 from langxfer.events import Notice, Progress
 from langxfer.report.finished import GENERATIONS, ROWS, SCORES, score_of
 
@@ -84,7 +86,7 @@ class Evaluations:
         evidence = self._evidence.pop(task.stage.key)
         if not self._subject.runtime.main:
             return {}
-        evaluation = task.evaluator.evaluate(self._equipped(evidence, task))
+        evaluation = _evaluated(task.evaluator, self._equipped(evidence, task))
         write(folder, evaluation, evidence)
         facts: Facts = {"scores": len(evaluation.scores)}
         for note in evaluation.notes:
@@ -144,6 +146,22 @@ def _again(tasks: Sequence[Task], asked: Sequence[Asked], encoder: Encoder, answ
     return [
         asked_again(task.evaluator, own.generations(encoder, answers)) for task, own in zip(tasks, asked, strict=True)
     ]
+
+
+def _evaluated(evaluator: Evaluator, evidence: Evidence) -> Evaluation:
+    """What an evaluator makes of its evidence.
+
+    Raises:
+        PluginError: it is not what comparisons and reports can read.
+    """
+    found = evaluator.evaluate(evidence)
+    try:
+        return sound(found, {answer.prompt.id for answer in evidence.generations})
+    except ValueError as error:
+        raise PluginError(
+            f'evaluator "{evaluator.name}" gives {error}. Nothing of it is kept: this is a fault of the plugin that '
+            "brings it. langxfer.testing.check_evaluator finds such faults without a run."
+        ) from None
 
 
 def write(folder: Path, evaluation: Evaluation, evidence: Evidence) -> None:

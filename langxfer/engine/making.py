@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from langxfer.engine.plan import Stage
+from langxfer.engine.raised import said
 from langxfer.engine.runtime import PeakMemory, Runtime, free
 from langxfer.engine.store import Artifact, Store, make_folder, storage_errors
 from langxfer.engine.versions import versions
@@ -112,14 +113,17 @@ class Maker:
 
 
 def _guarded(stage: Stage, folder: Path, make: Callable[[], Facts]) -> Facts:
-    """A stage's failure as a sentence; our own errors pass as they are."""
+    """A stage's failure as a sentence; our own errors pass as they are, and so does Ctrl+C.
+
+    Of an exception that nobody has foreseen, in a plugin or in langxfer, the cause keeps the traceback.
+    """
     from langxfer.engine.head import Unsupported
     from langxfer.engine.statistics import NotFinite
 
     try:
         with storage_errors(folder):
             return make()
-    except LangxferError:
+    except (LangxferError, BrokenPipeError):  # the latter: whoever read our output has had enough
         raise
     except NotFinite as error:
         raise StageError(
@@ -132,4 +136,6 @@ def _guarded(stage: Stage, folder: Path, make: Callable[[], Facts]) -> Facts:
     except RuntimeError as error:
         if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
             raise StageError(stage.label, stage.key, TOO_LARGE) from None
-        raise
+        raise StageError(stage.label, stage.key, said(error)) from error
+    except Exception as error:
+        raise StageError(stage.label, stage.key, said(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,6 +83,7 @@ def run(
 
     Raises:
         RecipeError, DataError: something in the recipe or the data is wrong.
+        PluginError: a plugin gave what it must not give.
         StageError: a stage failed; what was finished is kept, and the next run goes on there.
         ArtifactError: something cannot be stored.
     """
@@ -97,7 +99,7 @@ def run(
     preflight.check_requests(stages_of, store, examples, runtime)
     layout = folder.RunFolder(Path(runs) / folder.name_of(recipe, made.key))
     if runtime.main:
-        layout.begin(recipe, made, store, written)
+        _begin(layout, recipe, made, store, written)
 
     def emit(event: Event) -> None:
         if runtime.main:
@@ -119,10 +121,20 @@ def run(
     comparisons = _comparisons(made, outcomes, emit) if runtime.main else []
     result = Run(recipe, layout.path, before, after, outcomes, comparisons)
     if runtime.main:
-        with storage_errors(layout.path):
+        with _alone(store, layout), storage_errors(layout.path):
             layout.finish(result, work)
     runtime.barrier()
     return result
+
+
+def _begin(layout: folder.RunFolder, recipe: Recipe, made: Plan, store: Store, written: Written | None) -> None:
+    with _alone(store, layout):
+        layout.begin(recipe, made, store, written)
+
+
+def _alone(store: Store, layout: folder.RunFolder) -> AbstractContextManager[None]:
+    """Keeps others that do the same recipe out of its folder; the lock lies with those of artifacts, not in it."""
+    return store.locked("run", layout.path.name)
 
 
 class _Stages:

@@ -19,6 +19,8 @@ from langxfer.engine.matmul import free_cores
 from langxfer.errors import RecipeError
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
+
     from langxfer.recipe import Compute
 
 T = TypeVar("T")
@@ -29,7 +31,8 @@ class Runtime:
     """One process of a run. ``main`` is the one that decides and writes.
 
     Raises:
-        RecipeError: ``compute.device`` asks for CUDA and there is none.
+        RecipeError: ``compute.device`` asks for CUDA and there is none, or for another device than the one that the
+            processes of this run were launched on.
     """
 
     def __init__(self, compute: Compute):
@@ -39,11 +42,12 @@ class Runtime:
             raise RecipeError("compute.device is cuda, but torch sees no CUDA device here. Use auto or cpu.")
         on_cpu = compute.device == "cpu" or not torch.cuda.is_available()
         self._state = PartialState(cpu=on_cpu, timeout=PATIENCE)
-        self.device: torch.device = self._state.device
+        self.device = _device(compute.device, self._state)
         self.rank: int = self._state.process_index
         self.world: int = self._state.num_processes
         self.main: bool = self._state.is_main_process
-        self.threads = compute.threads or max(1, free_cores() // self.world)
+        here = int(os.environ.get("LOCAL_WORLD_SIZE") or self.world)  # processes on this machine, of those of all
+        self.threads = compute.threads or max(1, free_cores() // here)
         if self.device.type == "cpu":
             torch.set_num_threads(self.threads)
 
@@ -84,6 +88,24 @@ class Runtime:
         if self.device.type == "cuda":
             facts["accelerator"] = torch.cuda.get_device_name(self.device)
         return {**facts, "system": platform.system(), "machine": platform.machine()}
+
+
+def _device(asked: str, state: PartialState) -> torch.device:
+    """The device that a recipe asks for.
+
+    Accelerate keeps one state for the whole life of a Python process: whoever made it first, an earlier run or the
+    user's own ``Accelerator``, chose its device. That is binding only where processes already talk to each other.
+    """
+    wanted = asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if state.device.type == wanted or (state.num_processes > 1 and asked == "auto"):
+        return state.device
+    if state.num_processes > 1:
+        raise RecipeError(
+            f"compute.device is {asked}, but the {state.num_processes} processes of this run were started on "
+            f"{state.device.type}, by an earlier run or an Accelerator of this program. Use auto or "
+            f"{state.device.type}, or a fresh launch for each device."
+        )
+    return torch.device(wanted)
 
 
 class PeakMemory:

@@ -22,6 +22,8 @@ from langxfer.engine.forward import Scorer, token_counts
 from langxfer.engine.objectives import loss_of
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.statistics import batch_statistics, refuse_not_finite
+from langxfer.engine.terms import problem_of
+from langxfer.errors import PluginError
 from langxfer.logps import LogProbs
 
 References = Mapping[str, Mapping[AnyView, Tensor]]  # example id -> view -> [tokens], nats
@@ -107,10 +109,17 @@ class Step:
     def weights(
         self, examples: Examples, statistics: Mapping[str, float]
     ) -> tuple[dict[str, tuple[float, float]], list[str]]:
-        """Coefficient and global denominator of every term, from token counts alone; and the metrics' names."""
+        """Coefficient and global denominator of every term, from token counts alone; and the metrics' names.
+
+        Raises:
+            PluginError: the objective's terms cannot be used, which is known before anything is learned from them.
+        """
         tokens = token_counts(examples.encoded, self.views)
         blank = LogProbs({view: torch.zeros(len(examples.encoded)) for view in self.views}, tokens)
         terms = loss_of(self.objective, blank, blank if self.objective.needs_reference else None, statistics)
+        problem = problem_of(terms, statistics, len(examples.encoded))
+        if problem:
+            raise PluginError(f'objective "{self.objective.name}": {problem}')
         weights = {name: (t.coefficient, t.denominator.double().sum().item()) for name, t in terms.parts.items()}
         return weights, list(terms.metrics)
 
@@ -119,6 +128,7 @@ class Step:
 
         Raises:
             NotFinite: a term is not finite; names the examples.
+            PluginError: the objective's terms cannot be used.
         """
         own = examples.select(range(self.runtime.rank, len(examples.encoded), self.runtime.world))
         with _mode(self.scorer.model, learn=False):

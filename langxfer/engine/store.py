@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def file_digest(path: Path) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a small text file so that a reader sees the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")  # of this writer alone
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -56,7 +57,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def alone(lock: Path, option: str = "--runs") -> Iterator[None]:
-    """One process on this machine at a time comes in; ``lock`` is the file that they agree on."""
+    """One process or thread on this machine at a time comes in; ``lock`` is the file that they agree on.
+
+    Whoever is in must not ask for the same file again: it would wait for itself.
+    """
     make_folder(lock.parent, option)
     with storage_errors(lock.parent, option):
         file = open(lock, "w")  # noqa: SIM115 (held open as the lock)
@@ -157,7 +161,7 @@ class Store:
 
     @contextmanager
     def locked(self, stage: str, key: str) -> Iterator[None]:
-        """Keeps other processes on this machine from making the same artifact at the same time."""
+        """Keeps other processes and threads on this machine from making the same artifact at the same time."""
         with alone(self.root / stage / f".{key}.lock"):
             yield
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from langxfer.engine.selection import chosen
-from langxfer.errors import RecipeError
+from langxfer.errors import ArtifactError, PluginError, RecipeError
 
 if TYPE_CHECKING:
     from langxfer.components import Selector
@@ -32,14 +32,15 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     logger = logging.getLogger("transformers")
-    level = logger.level
+    level, shown = logger.level, transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
-        transformers_logging.enable_progress_bar()
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def load_model(
@@ -96,11 +97,21 @@ def recompute_activations(network: nn.Module) -> None:
 
 
 def apply_trained(network: nn.Module, path: Path) -> None:
-    """Put trained tensors in place. They keep float32, as they had while training."""
+    """Put trained tensors in place. They keep float32, as they had while training.
+
+    Raises:
+        ArtifactError: some are of parameters that the model lacks.
+    """
     from safetensors.torch import load_file
 
-    parameters = dict(network.named_parameters())
-    for name, value in load_file(path).items():
+    parameters, tensors = dict(network.named_parameters()), load_file(path)
+    unknown = [name for name in tensors if name not in parameters]
+    if unknown:
+        raise ArtifactError(
+            f"{path}: holds {', '.join(unknown[:5])}, which the model lacks. The selector that made it has to give the "
+            "plain model's names in finished: repair it, delete the folder of this file, and run again."
+        )
+    for name, value in tensors.items():
         parameters[name].data = value.to(parameters[name].device)
 
 
@@ -111,11 +122,17 @@ def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str
 
     Raises:
         RecipeError: the selector chose nothing, or names that the model lacks.
+        PluginError: what it gave can be read once only.
     """
     selector.adapt(network, seed)
     network.requires_grad_(False).eval()
     parameters = dict(network.named_parameters())
     names = chosen(selector, {name: tuple(value.shape) for name, value in parameters.items()})
+    if not isinstance(names, Collection):  # read to its end by now, and nothing is left to be trained
+        raise PluginError(
+            f'selector "{selector.name}": select gives a {type(names).__name__}; expected a frozenset of names. '
+            "This is a fault of the plugin that brings it."
+        )
     for name in sorted(names):
         parameters[name].data = parameters[name].data.float()
         parameters[name].requires_grad_(True)
@@ -123,11 +140,27 @@ def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str
 
 
 def save_trained(parameters: Mapping[str, Tensor], path: Path) -> None:
-    """Store trained tensors (float32) by name."""
+    """Store trained tensors (float32) by name.
+
+    Raises:
+        PluginError: they are something else.
+    """
     from safetensors.torch import save_file
 
+    if not isinstance(parameters, Mapping):
+        raise _not_tensors(type(parameters).__name__)
+    wrong = [name for name, value in parameters.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if wrong:
+        raise _not_tensors(f"{wrong[0]!r} with a {type(parameters[wrong[0]]).__name__}")
     tensors: dict[str, Tensor] = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
     save_file(tensors, path)
+
+
+def _not_tensors(found: str) -> PluginError:
+    return PluginError(
+        f"the selector's finished gives {found}; expected a mapping from names of the plain model's parameters to "
+        "tensors. This is a fault of the plugin that brings it."
+    )
 
 
 def export(

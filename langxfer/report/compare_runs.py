@@ -31,7 +31,7 @@ def compare_runs(
     baseline: str | int | None = None,
     before: bool | None = None,
     published: Path | str | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
 ) -> ComparedRuns:
     """Compare finished runs and evaluations, read from their folders.
 
@@ -41,7 +41,7 @@ def compare_runs(
             ``before``. The first by default.
         before: whether the unadapted model is a row too. By default it is if all start from the same one.
         published: a file of published numbers.
-        only: patterns of names of scores (``belebele/*``); tests are corrected for what is shown.
+        only: a pattern of names of scores (``belebele/*``), or several; tests are corrected for what is shown.
 
     Raises:
         DataError: a folder cannot be used, or what was asked for is not there.
@@ -68,9 +68,10 @@ def compare_finished(
     baseline: str | int | None = None,
     before: bool | None = None,
     published: Published | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
 ) -> ComparedRuns:
     """``compare_runs`` of what was read already."""
+    only = (only,) if isinstance(only, str) else only
     named = dict(zip(_names(runs), runs, strict=True))
     differences = recipe_differences(named)
     methods = {name: _chosen(own.after, only) for name, own in named.items()}

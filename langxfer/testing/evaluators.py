@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,6 +20,7 @@ from langxfer.components import (
     Sampling,
 )
 from langxfer.data import ParallelExample, Side, View
+from langxfer.engine.evaluator_contract import sound
 from langxfer.errors import LangxferError
 from langxfer.languages import check_language
 from langxfer.testing.contracts import check_component, require
@@ -141,22 +140,25 @@ def _responses(evaluator: Evaluator, examples: Sequence[ParallelExample]) -> dic
 
 
 def _check_evaluation(evaluator: Evaluator, evidence: Evidence) -> None:
-    evaluation = evaluator.evaluate(evidence)
-    require(isinstance(evaluation, Evaluation), f"evaluate gives {type(evaluation).__name__}; expected Evaluation")
+    evaluation = _sound(evaluator, evidence)
     names = [score.name for score in evaluation.scores]
     require(len(set(names)) == len(names) and all(names), f"names of scores are empty or occur twice: {names}")
     for score in evaluation.scores:
-        for label, value in (("value", score.value), ("standard_error", score.standard_error)):
-            require(
-                value is None or math.isfinite(value), f"{score.name}: {label} is {value}; None says that there is none"
-            )
         require((score.standard_error or 0) >= 0 and score.n >= 0, f"{score.name}: {score}")
         require(score.signature, f"{score.name} has no signature")
         if score.interval is not None and score.value is not None:
             low, high = score.interval
             require(low <= score.value <= high, f"{score.name}: {score.value} is outside of {score.interval}")
+    items = [(row["id"], row.get("language")) for row in evaluation.rows]
+    twice = next((item for item in items if items.count(item) > 1), None) if len(set(items)) < len(items) else None
+    require(twice is None, f"two rows have the id and language {twice}, so that they cannot be paired in comparisons")
+    require(_sound(evaluator, evidence) == evaluation, "evaluate gives other scores when it is asked again")
+
+
+def _sound(evaluator: Evaluator, evidence: Evidence) -> Evaluation:
+    """What it gives, looked at as the engine does before it keeps anything."""
+    found = evaluator.evaluate(evidence)
     try:
-        json.dumps([dict(row) for row in evaluation.rows], allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AssertionError(f"rows are not JSON ({error})") from None
-    require(evaluator.evaluate(evidence) == evaluation, "evaluate gives other scores when it is asked again")
+        return sound(found, {answer.prompt.id for answer in evidence.generations})
+    except ValueError as error:
+        raise AssertionError(f"evaluate gives {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from langxfer.components import OpenTranslator, Pair, Translation
 from langxfer.errors import LangxferError, PluginError
@@ -125,7 +125,14 @@ def checked(answers: Any, asked: Sequence[str], opened: OpenTranslator) -> list[
         PluginError: they are not one text, Translation or None for each segment.
     """
     answers = kept_contract(answers, asked, type(opened).__name__)
-    return [answer if isinstance(answer, Translation) else Translation(answer) for answer in answers]
+    return [_plain(answer) if isinstance(answer, Translation) else Translation(answer) for answer in answers]
+
+
+def _plain(answer: Translation) -> Translation:
+    """With a plain number for the score: numpy's and torch's cannot be kept."""
+    if answer.score is None or type(answer.score) is float:
+        return answer
+    return Translation(answer.text, float(answer.score), answer.problem)
 
 
 def kept_contract(answers: Any, asked: Sequence[str], name: str) -> list[str | Translation | None]:
@@ -139,7 +146,7 @@ def kept_contract(answers: Any, asked: Sequence[str], name: str) -> list[str | T
     except TypeError:
         found = type(answers).__name__
     else:
-        wrong = [type(answer).__name__ for answer in answers if not isinstance(answer, str | Translation | None)]
+        wrong = [found for found in map(_fault, answers) if found is not None]
         if not wrong and len(answers) == len(asked):
             return answers
         found = f"{len(answers)} translations" + (f", among them {wrong[0]}" if wrong else "")
@@ -147,6 +154,17 @@ def kept_contract(answers: Any, asked: Sequence[str], name: str) -> list[str | T
         f"the translator {name} gave {found} for {len(asked)} segments. Expected one text, "
         "Translation or None for each, in order: this is a fault of the plugin that brings it."
     )
+
+
+def _fault(answer: Any) -> str | None:
+    """What an answer is, where it is none."""
+    if not isinstance(answer, Translation):
+        return None if isinstance(answer, str | None) else type(answer).__name__
+    if not isinstance(answer.text, str | None):
+        return f"a Translation whose text is {answer.text!r}"
+    score = answer.score
+    fine = score is None or type(score) is float or isinstance(score, SupportsFloat)
+    return None if fine else f"a Translation whose score is {score!r}"
 
 
 def _judged(segment: str, answer: Translation, pair: Pair) -> Translation:

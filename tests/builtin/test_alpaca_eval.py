@@ -212,7 +212,28 @@ def test_too_much_garbage_ends_it_early_and_keeps_what_there_is(tmp_path: Path) 
     assert len(judge.asked) == 200 - (48 - 5)
 
 
-@pytest.mark.parametrize(("verdicts", "message"), [([Verdict(1.5)], "preference 1.5"), ([], "0 verdicts on 1")])
+class Number:
+    """As numpy's are: no float, but with one inside."""
+
+    def __float__(self) -> float:
+        return 1.0
+
+
+def test_a_preference_of_another_kind_of_number_is_kept(tmp_path: Path) -> None:
+    component = evaluator(tmp_path, scripted(lambda contest: Verdict(Number())), ["b"])  # type: ignore[arg-type]
+    (row,) = evaluate(component, ["a"], tmp_path / "cache").rows
+    assert row["score"] in (0.0, 1.0) and type(row["score"]) is float
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "message"),
+    [
+        ([Verdict(1.5)], 'judge "scripted" gave the preference 1.5'),
+        ([Verdict("1")], "judge \"scripted\" gave the preference '1'"),  # type: ignore[arg-type]
+        ([0.5], 'judge "scripted" gave a float as a verdict'),
+        ([], 'judge "scripted" gave 0 verdicts on 1'),
+    ],
+)
 def test_a_judge_that_breaks_the_contract(tmp_path: Path, verdicts: list[Verdict], message: str) -> None:
     class Broken(type(scripted(always_first))):  # type: ignore[misc]
         def open(self, device: str, cache: Path | None) -> object:

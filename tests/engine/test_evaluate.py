@@ -318,3 +318,18 @@ def test_system_turns_reach_the_model_and_the_rows(bench, folder):
     with pytest.raises(RecipeError, match=r"ignores a system turn.*chatml, plain"):
         encoder.rendered(Prompt("x", "Hi?", "en", "Be short."))
     assert encoder.rendered(Prompt("x", "Hi?", "en")).startswith("<s>### Instruction:\nHi?")
+
+
+class Careless(Evaluator):
+    """Gives what cannot be read back."""
+
+    name: Literal["careless"] = "careless"
+
+    def evaluate(self, evidence: Evidence) -> Evaluation:
+        return Evaluation([Score("careless", float("nan"), None, 1, "x")], [])
+
+
+def test_what_cannot_be_read_back_is_not_kept(bench):
+    with pytest.raises(PluginError, match=r'^evaluator "careless" gives scores\[0\] \(careless\)\.value, which is nan'):
+        bench.run(Careless())
+    assert not [path for path in bench.where.glob("evaluate/*/*") if path.name == "manifest.json"]

@@ -84,7 +84,7 @@ def network_of(folder: Path) -> nn.Module:
     return weights.load_model(Model(source=str(folder)), folder, [], COMPUTE, torch.device("cpu"))
 
 
-class Stop(Exception):
+class Stop(BaseException):
     """A kill, as far as one process can play it."""
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,17 @@ from langxfer.builtin.objectives import Clo, Dpo, Kto
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
 from langxfer.components import Objective
 from langxfer.engine import models, plan
-from langxfer.engine.store import MANIFEST, SCRATCH, Store, canonical, digest, flatten, make_folder, storage_errors
+from langxfer.engine.store import (
+    MANIFEST,
+    SCRATCH,
+    Store,
+    canonical,
+    digest,
+    flatten,
+    make_folder,
+    storage_errors,
+    write_atomically,
+)
 from langxfer.errors import ArtifactError
 from langxfer.recipe import Compute, Data, Model, Phase, Recipe, Training
 from langxfer.testing import FakeTranslator, tiny_model
@@ -79,6 +90,19 @@ def test_damage_is_detected_and_made_again(tmp_path: Path, damage: str) -> None:
     make(store, text="again")
     assert store.find("train", KEY) is not None
     assert (path / "a.txt").read_text() == "again"
+
+
+def test_several_threads_may_write_one_file(tmp_path: Path) -> None:
+    texts = [str(number) * 1000 for number in range(8)]
+
+    def write(text: str) -> None:
+        for _ in range(40):
+            write_atomically(tmp_path / "own.json", text)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, texts))
+    assert (tmp_path / "own.json").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["own.json"]
 
 
 @pytest.mark.parametrize("moment", ["while it is made", "before the manifest", "before the renaming"])

@@ -50,7 +50,7 @@ def step_of(
     return Step(Scorer(network, layout), objective, runtime, budget)
 
 
-class Stop(Exception):
+class Stop(BaseException):  # as Ctrl+C: what else is raised in a stage becomes a StageError
     """A kill, as far as one process can play it."""
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import langxfer
 from langxfer import hookspecs, plugins
 from langxfer.loading import load_recipe
 from langxfer.sweep_loading import load_sweep
@@ -31,6 +33,17 @@ def test_the_reference_is_current() -> None:
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == _script().text(), (
         "run docs/make_reference.py"
     )
+
+
+def test_the_reference_leaves_out_no_function_option_or_section() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    functions = [name for name in langxfer.__all__ if inspect.isfunction(getattr(langxfer, name))]
+    assert "write_report" in functions and all(f"### `langxfer.{name}`" in text for name in functions)
+    assert "write_report(folder, *others, path)" in text
+    for option in ("`--private`, `--public`", "`--before`, `--no-before`", "#### FormatPriming"):
+        assert option in text
+    types = re.findall(r"^\| `\w+` \| (.*?) \| ", text, re.MULTILINE)
+    assert types and not [own for own in types if re.search(r"Union|Optional|Annotated|langxfer\.|FieldInfo", own)]
 
 
 def test_every_hook_is_in_the_reference() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from langxfer.errors import RecipeError
+from langxfer.loading import load_recipe
 from langxfer.plugins import Catalog
 from langxfer.sweep_loading import load_sweep
 from langxfer.sweeps import Sweep
@@ -57,6 +58,17 @@ def test_the_grid_is_the_product_and_the_last_setting_changes_first(load):
     assert last.settings == {"data.limit": 400, "phases[0].objective": {"name": "sft", "views": ["TT"]}, "seed": 2}
     assert (last.recipe.data.limit, last.recipe.data.validation, last.recipe.data.seed) == (400, 3, 0)
     assert last.recipe.phases[0].objective.name == "sft" and last.recipe.phases[0].training.seed == 2
+
+
+def test_a_path_is_as_good_as_a_text(load, catalog):
+    assert load_sweep(Path("r.yaml"), catalog) == load()
+    by_file = load(text=FILE)
+    assert load_sweep(Path("s.yaml"), catalog) == by_file
+    for absent in ("none.yaml", Path("none.yaml")):
+        with pytest.raises(RecipeError, match=r"none\.yaml is neither a file nor the name"):
+            load_sweep(absent, catalog)
+        with pytest.raises(RecipeError, match=r"none\.yaml is neither a file nor the name"):
+            load_recipe(absent, catalog)
 
 
 def test_seed_is_that_of_every_phase(load):

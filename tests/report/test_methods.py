@@ -59,6 +59,7 @@ def test_tests_are_corrected_for_what_is_shown(two):
     assert own.adjusted_p == own.effect.p
     with pytest.raises(DataError, match="no score has a name like held"):
         compare_finished(two, only=["held*"])
+    assert compare_finished(two, before=False, only="*/sw") == found
 
 
 @pytest.mark.parametrize("wanted", ["sft", "2", 2, "sft-0123"])

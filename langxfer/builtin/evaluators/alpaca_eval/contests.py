@@ -6,8 +6,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import SupportsFloat
 
 from langxfer.builtin.evaluators.alpaca_eval.judge_prompts import LABELS, Wording, messages
 from langxfer.builtin.evaluators.alpaca_eval.verdict_cache import VerdictCache
@@ -136,7 +137,7 @@ class Contests:
             block = max(BLOCK, getattr(opened, "at_once", 1))
             for start in range(0, len(open_ones), block):
                 asked = open_ones[start : start + block]
-                for contest, verdict in _judged(opened, asked, attempts, kept):
+                for contest, verdict in _judged(self.judge.name, opened, asked, attempts, kept):
                     self._verdicts[contest.messages] = verdict
                     if verdict.preference is None:
                         failures[verdict.problem or "no verdict"] += 1
@@ -171,19 +172,12 @@ class Contests:
 
 
 def _judged(
-    opened: OpenJudge, contests: Sequence[Contest], attempts: int, kept: VerdictCache
+    name: str, opened: OpenJudge, contests: Sequence[Contest], attempts: int, kept: VerdictCache
 ) -> Iterator[tuple[Contest, Verdict]]:
     """Verdicts on some contests, each kept as soon as it is there; those without one are asked for again."""
     again = getattr(opened, "judge_again", opened.judge)
     for attempt in range(attempts):
-        verdicts = list(opened.judge(contests) if attempt == 0 else again(contests))
-        if len(verdicts) != len(contests):
-            raise PluginError(
-                f"a judge gave {len(verdicts)} verdicts on {len(contests)} contests. It must give one for each, in "
-                "order, with the preference None where it has none."
-            )
-        if wrong := [v.preference for v in verdicts if v.preference is not None and not 0 <= v.preference <= 1]:
-            raise PluginError(f"a judge gave the preference {wrong[0]}. It must be from 0 (first) to 1 (second).")
+        verdicts = _sound(name, opened.judge(contests) if attempt == 0 else again(contests), len(contests))
         kept.add(contests, verdicts)
         failed = [own for own, verdict in zip(contests, verdicts, strict=True) if verdict.preference is None]
         last = not failed or attempt == attempts - 1
@@ -193,6 +187,31 @@ def _judged(
         if last:
             return
         contests = failed
+
+
+def _sound(name: str, given: Sequence[Verdict], asked: int) -> list[Verdict]:
+    """A judge's verdicts, with plain numbers.
+
+    Raises:
+        PluginError: they are not one for each contest.
+    """
+    verdicts = list(given)
+    if len(verdicts) != asked:
+        raise PluginError(
+            f'judge "{name}" gave {len(verdicts)} verdicts on {asked} contests. It must give one for each, in order, '
+            "with the preference None where it has none."
+        )
+    if wrong := [type(own).__name__ for own in verdicts if not isinstance(own, Verdict)]:
+        raise PluginError(f'judge "{name}" gave a {wrong[0]} as a verdict. Expected langxfer.components.Verdict.')
+    found = []
+    for verdict in verdicts:
+        preference = verdict.preference
+        if preference is not None and not (isinstance(preference, SupportsFloat) and 0 <= float(preference) <= 1):
+            raise PluginError(
+                f'judge "{name}" gave the preference {preference!r}. It must be from 0 (first) to 1 (second).'
+            )
+        found.append(verdict if preference is None else replace(verdict, preference=float(preference)))
+    return found
 
 
 def _too_many(name: str, failures: Counter[str], judged: int, total: int, most: float) -> str:
