@@ -82,8 +82,7 @@ def run(
         written: the recipe's text, to be kept beside the filled one.
 
     Raises:
-        RecipeError, DataError: something in the recipe or the data is wrong.
-        PluginError: a plugin gave what it must not give.
+        RecipeError, DataError, PluginError: something in the recipe, the data, or what a plugin gave is wrong.
         StageError: a stage failed; what was finished is kept, and the next run goes on there.
         ArtifactError: something cannot be stored.
     """
