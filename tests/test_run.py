@@ -194,7 +194,6 @@ def test_ctrl_c_says_that_nothing_is_lost(recipe, fake_plugin, tmp_path):
     assert stopped.returncode == 130
     assert "stopped; what is finished is kept, and the same command goes on from here" in stopped.stderr
     assert "Traceback" not in stopped.stderr
-    assert langxfer(recipe, [fake_plugin]).returncode == 0
 
 
 def test_the_best_of_one_validation_is_refused(recipe, fake_plugin):
