@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.study.results keep methods runs/sweep-methods-0123456789
     python -m tests.benchmarks.study.results tables methods
-    python -m tests.benchmarks.study.results page methods /tmp/methods
+    python -m tests.benchmarks.study.results page methods FOLDER
 
 A sweep takes hours and its folder holds models and texts of data that may not be copied. What is kept of a point is its
 recipe, what it was made with, seconds of each stage, scores, and what every item adds to them: enough for means over
