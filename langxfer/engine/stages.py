@@ -240,6 +240,7 @@ def make_train(
     network = weights.load_model(
         recipe.model, work.subject.folder, trained, recipe.compute, runtime.device, dropout=training.dropout
     )
+    plain = weights.shapes(network)
     parameters = weights.trainable(network, phase.phase.selector, training.seed)
     scorer = work.subject.scorer_of(network)
     scorer.self_check(sets[0][0])
@@ -256,7 +257,7 @@ def make_train(
     facts = train(step, parameters, training, recipe.compute, data, validation, folder, phase.train.label, work.emit)
     if runtime.main:
         result = phase.phase.selector.finished(network, parameters, folder / weights.ADAPTER)
-        weights.save_trained(result, folder / weights.TRAINED)
+        weights.save_trained(result, folder / weights.TRAINED, plain)
         facts["accounting"] = accounting.train_facts(meter, training, *sets, folder / "metrics.jsonl", matmul)
     share = sum(value.numel() for value in parameters.values()) / sum(value.numel() for value in network.parameters())
     facts |= {"trained_parameters": len(parameters), "trained_share": share, "predicted_memory": predicted}

@@ -100,19 +100,35 @@ def apply_trained(network: nn.Module, path: Path) -> None:
     """Put trained tensors in place. They keep float32, as they had while training.
 
     Raises:
-        ArtifactError: some are of parameters that the model lacks.
+        ArtifactError: the model lacks some of them, or has others of another shape.
     """
     from safetensors.torch import load_file
 
     parameters, tensors = dict(network.named_parameters()), load_file(path)
-    unknown = [name for name in tensors if name not in parameters]
-    if unknown:
+    strange = _strange(tensors, shapes(network))
+    if strange:
         raise ArtifactError(
-            f"{path}: holds {', '.join(unknown[:5])}, which the model lacks. The selector that made it has to give the "
-            "plain model's names in finished: repair it, delete the folder of this file, and run again."
+            f"{path}: holds {strange}. The selector that made it has to give the plain model's parameters in finished: "
+            "repair it, delete the folder of this file, and run again."
         )
     for name, value in tensors.items():
         parameters[name].data = value.to(parameters[name].device)
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter, by name."""
+    return {name: tuple(value.shape) for name, value in network.named_parameters()}
+
+
+def _strange(tensors: Mapping[str, Tensor], plain: Mapping[str, tuple[int, ...]]) -> str | None:
+    """What among the tensors is no parameter of the plain model, in words."""
+    unknown = [name for name in tensors if name not in plain]
+    if unknown:
+        return f"{', '.join(unknown[:5])}, which the model lacks"
+    for name, value in tensors.items():
+        if tuple(value.shape) != plain[name]:
+            return f"{name} of shape {list(value.shape)}, which has shape {list(plain[name])} in the model"
+    return None
 
 
 def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str, nn.Parameter]:
@@ -127,7 +143,7 @@ def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str
     selector.adapt(network, seed)
     network.requires_grad_(False).eval()
     parameters = dict(network.named_parameters())
-    names = chosen(selector, {name: tuple(value.shape) for name, value in parameters.items()})
+    names = chosen(selector, shapes(network))
     if not isinstance(names, Collection):  # read to its end by now, and nothing is left to be trained
         raise PluginError(
             f'selector "{selector.name}": select gives a {type(names).__name__}; expected a frozenset of names. '
@@ -139,11 +155,16 @@ def trainable(network: nn.Module, selector: Selector, seed: int = 0) -> dict[str
     return {name: parameters[name] for name in parameters if name in names}
 
 
-def save_trained(parameters: Mapping[str, Tensor], path: Path) -> None:
+def save_trained(parameters: Mapping[str, Tensor], path: Path, plain: Mapping[str, tuple[int, ...]]) -> None:
     """Store trained tensors (float32) by name.
 
+    Args:
+        parameters: what the selector's ``finished`` gave.
+        path: the file.
+        plain: the shapes of the plain model's parameters, before the selector adapted it.
+
     Raises:
-        PluginError: they are something else.
+        PluginError: they are something else, or no parameters of the plain model.
     """
     from safetensors.torch import save_file
 
@@ -152,6 +173,9 @@ def save_trained(parameters: Mapping[str, Tensor], path: Path) -> None:
     wrong = [name for name, value in parameters.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if wrong:
         raise _not_tensors(f"{wrong[0]!r} with a {type(parameters[wrong[0]]).__name__}")
+    strange = _strange(parameters, plain)
+    if strange:
+        raise _not_tensors(strange)
     tensors: dict[str, Tensor] = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
     save_file(tensors, path)
 

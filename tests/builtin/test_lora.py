@@ -231,8 +231,9 @@ def test_the_merged_model_scores_as_the_adapted_one(
     network, plain = load(folders[architecture]), load(folders[architecture])
     selector = LoraSelector(rank=4, alpha=8, modules=("attention", "mlp"))
     parameters, start = moved(network, selector), log_probs(plain)
-    weights.save_trained(selector.finished(network, parameters, tmp_path / "adapter"), tmp_path / weights.TRAINED)
-    weights.apply_trained(plain, tmp_path / weights.TRAINED)
+    merged, path = selector.finished(network, parameters, tmp_path / "adapter"), tmp_path / weights.TRAINED
+    weights.save_trained(merged, path, weights.shapes(plain))
+    weights.apply_trained(plain, path)
     adapted = log_probs(network)
     assert (log_probs(plain) - adapted).abs().max() <= 1e-5
     assert (start - adapted).abs().max() > 1e-2

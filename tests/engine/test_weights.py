@@ -37,12 +37,19 @@ def test_names_that_can_be_read_once_only_are_a_fault_of_the_selector(folder: Pa
 
 @pytest.mark.parametrize(
     ("given", "found"),
-    [(None, "NoneType"), ([1], "list"), ({"a": 1.0}, "'a' with a float"), ({1: torch.zeros(1)}, "1 with a Tensor")],
+    [
+        (None, "NoneType"),
+        ([1], "list"),
+        ({"a": 1.0}, "'a' with a float"),
+        ({1: torch.zeros(1)}, "1 with a Tensor"),
+        ({"lora.a": torch.zeros(2)}, "lora.a, which the model lacks"),
+        ({"a": torch.zeros(3)}, r"a of shape \[3\], which has shape \[2\] in the model"),
+    ],
 )
 def test_a_result_that_is_none_is_not_stored(tmp_path: Path, given: Any, found: str) -> None:
     path = tmp_path / weights.TRAINED
     with pytest.raises(PluginError, match=f"^the selector's finished gives {found}; expected a mapping"):
-        weights.save_trained(given, path)
+        weights.save_trained(given, path, {"a": (2,)})
     assert not path.exists()
 
 
@@ -50,6 +57,14 @@ def test_trained_tensors_of_another_model_are_named(folder: Path, tmp_path: Path
     path = tmp_path / weights.TRAINED
     save_file({"zzz": torch.zeros(1)}, path)
     with pytest.raises(ArtifactError, match=rf"^{path}: holds zzz, which the model lacks.*delete the folder"):
+        load(folder, path)
+
+
+def test_trained_tensors_of_another_shape_are_named(folder: Path, tmp_path: Path) -> None:
+    name, shape = next(iter(weights.shapes(load(folder)).items()))
+    path = tmp_path / weights.TRAINED
+    save_file({name: torch.zeros(1)}, path)
+    with pytest.raises(ArtifactError, match=f"^{path}: holds {name} of shape .1., which has shape .{shape[0]}, "):
         load(folder, path)
 
 
