@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from langxfer.components import Drop, Filter, OpenFilter
@@ -27,7 +26,8 @@ def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterato
         cache: folder for what they convert.
 
     Raises:
-        PluginError: (by the function) a filter gave something else than one verdict for each example.
+        PluginError: (by the function) a filter gave something else than one verdict for each example, or a measure
+            that is no number.
     """
     with ExitStack() as stack:
         judges = [(own.name, stack.enter_context(own.open(device, cache))) for own in filters]
@@ -44,9 +44,20 @@ def _drops(judges: Sequence[tuple[str, OpenFilter]], examples: Sequence[Parallel
         _check(name, verdicts, len(kept))
         for i, drop in zip(kept, verdicts, strict=True):
             if drop is not None:
-                drops[i] = replace(drop, reason=f"{name}: {drop.reason}")
+                drops[i] = Drop(f"{name}: {drop.reason}", _number(name, drop.measure))
         kept = [i for i in kept if drops[i] is None]
     return drops
+
+
+def _number(name: str, measure: object) -> float:
+    """The measure as Python's own number: those of numpy and torch cannot be written to a file of JSON."""
+    try:
+        return float(measure)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise PluginError(
+            f"the filter {name} gave a Drop with the measure {measure!r}. Expected a number: this is a fault of the "
+            "plugin that brings it."
+        ) from None
 
 
 def _check(name: str, verdicts: Sequence[object], asked: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pytest
+import torch
 
 from langxfer.components import Drop, Filter, OpenFilter
 from langxfer.data import ParallelExample, Turn
@@ -47,9 +50,10 @@ class Odd(Filter):
 
     name: Literal["odd"] = "odd"
     fault: str = ""
+    measure: ClassVar[Any] = 1.0
 
     def judge(self, example: ParallelExample) -> Any:
-        return "no" if self.fault == "type" else Drop("odd", 1.0) if int(example.id) % 2 else None
+        return "no" if self.fault == "type" else Drop("odd", self.measure) if int(example.id) % 2 else None
 
     def open(self, device: str, cache: Path) -> Any:
         opened = super().open(device, cache)
@@ -92,6 +96,26 @@ def test_the_engine_opens_it_once_and_asks_in_windows() -> None:
 def test_a_filter_that_breaks_its_contract_is_named(fault: str, said: str, tmp_path: Path) -> None:
     with open_filters((Odd(fault=fault),), "cpu", tmp_path) as drops_of, pytest.raises(PluginError, match=said):
         drops_of([example(0), example(2)])
+
+
+@pytest.mark.parametrize("measure", [2, np.float32(2), np.int64(2), torch.tensor(2.0), True])
+def test_a_measure_is_written_as_a_number(measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Odd, "measure", measure)
+    with open_filters((Odd(),), "cpu", tmp_path) as drops_of:
+        (drop,) = drops_of([example(1)])
+    assert drop is not None and json.dumps(drop.measure) == json.dumps(float(measure))
+
+
+@pytest.mark.parametrize("measure", [None, "much", torch.zeros(2)])
+def test_a_measure_that_is_no_number_is_a_fault_of_the_filter(
+    measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Odd, "measure", measure)
+    with (
+        open_filters((Odd(),), "cpu", tmp_path) as drops_of,
+        pytest.raises(PluginError, match="filter odd gave a Drop"),
+    ):
+        drops_of([example(1)])
 
 
 class Biased(Estimated):
