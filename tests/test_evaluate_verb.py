@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -161,6 +162,8 @@ def test_notes_and_intervals_are_shown_however_old_they_are(evaluate, tiny, tmp_
     arguments = (tiny, "noted", "--runs", tmp_path, "--plugin", tmp_path / "noted.py")
     first, again = evaluate(*arguments), evaluate(*arguments)
     assert first["did_work"] and not again["did_work"]
+    manifest = json.loads((Path(first["evaluation"]) / "manifest.json").read_text())
+    assert manifest["plugins"] == [{"file": "noted.py", "sha256": hashlib.sha256(NOTED.encode()).hexdigest()}]
     for found in (first, again):
         assert found["notes"] == ["[chance] is 25 %"] and found["scores"][0]["interval"] == [0.25, 1.5]
     monkeypatch.setattr(sys, "argv", ["langxfer", "evaluate", *map(str, arguments)])

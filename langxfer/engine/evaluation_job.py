@@ -18,6 +18,7 @@ from langxfer.engine.evaluate import Evaluations, Task, Validation, read
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
+from langxfer.engine.plugin_files import plugin_files
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
@@ -201,6 +202,7 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
         "recipe": request.recipe.title if request.recipe else None,
         "versions": versions(),
         "hardware": hardware,
+        "plugins": plugin_files(request.evaluating.evaluators),
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
 

@@ -146,10 +146,7 @@ class RunFolder:
             "hardware": work.runtime.hardware(),
             "about": {f"{own.kind} {own.name}": _about(own) for own in recipe.components()},
             "overrides": list(self._written.overrides) if self._written else [],
-            "plugins": [
-                {"file": name, "sha256": sha}
-                for name, sha in plugin_files(recipe.components(), self._written.plugins if self._written else ())
-            ],
+            "plugins": plugin_files(recipe.components(), self._written.plugins if self._written else ()),
             "stages": [
                 {
                     "stage": o.stage.label,

@@ -11,8 +11,8 @@ from langxfer.components.component import PLUGIN_FILE
 from langxfer.engine.store import file_digest
 
 
-def plugin_files(components: Iterable[Component], known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Name and SHA-256 of every plugin file: the ``known`` ones, and those of the components that are not among them.
+def plugin_files(components: Iterable[Component], known: Iterable[tuple[str, str]] = ()) -> list[dict[str, str]]:
+    """For a manifest, ``file`` and ``sha256`` of every plugin file: the ``known``, and those of components beside them.
 
     Where a file is gone or was changed after it had been loaded, the digits of what was loaded stand for it that the
     name of its module begins with: enough to tell two files apart, and true of what the run did.
@@ -23,7 +23,7 @@ def plugin_files(components: Iterable[Component], known: Iterable[tuple[str, str
         if digits != name and not any(sha256.startswith(digits) for _, sha256 in found):
             file = Path(getattr(sys.modules.get(name), "__file__", None) or name)
             found.append((file.name, _sha256(file, digits)))
-    return found
+    return [{"file": name, "sha256": sha256} for name, sha256 in found]
 
 
 def _every(components: Iterable[Component]) -> Iterator[Component]:
