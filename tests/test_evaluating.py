@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,29 @@ def test_components_and_names(home: Path, tiny: Path, loads: list[Any]) -> None:
     assert other.did_work and other.path != found.path
 
 
+def command(found: langxfer.Evaluated) -> list[str]:
+    return list(json.loads((found.path / "manifest.json").read_text())["command"])
+
+
+def again(found: langxfer.Evaluated, folder: Path) -> Any:
+    """What the command in the manifest gives, in another folder."""
+    program = [sys.executable, "-m", *command(found), "--runs", str(found.path.parent.resolve()), "--json"]
+    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_command_in_the_manifest_measures_the_same(home: Path, tiny: Path, tmp_path_factory: Any) -> None:
+    model = langxfer.Model(source=str(tiny), template="chatml", dtype="bfloat16")
+    texts = [Perplexity(files={"de": "de.txt"}, limit=1), Perplexity(files={"de": "de.txt"}, limit=2)]
+    found = langxfer.evaluate(model, [*texts, LanguageFidelity(prompts="prompts.jsonl", max_new_tokens=4)], compute=CPU)
+    words = command(found)
+    assert words[:4] == ["langxfer", "evaluate", str(tiny), "perplexity,perplexity,language_fidelity"]
+    assert {'model.dtype="bfloat16"', "evaluators[0].limit=1", "language_fidelity.max_new_tokens=4"} <= {*words[5::2]}
+    told = again(found, tmp_path_factory.mktemp("elsewhere"))
+    assert not told["did_work"] and Path(told["evaluation"]).name == found.path.name
+
+
 def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Path, home: Path) -> None:
     catalog = langxfer.load_plugins([fake_plugin])
     loaded = langxfer.load_recipe(str(recipe), catalog).recipe
@@ -73,6 +98,9 @@ def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Pat
     assert {score.n for score in found.scores["held_out"] if "bits" in score.name} == {4}
     by_file = langxfer.evaluate(str(tiny), recipe, catalog=catalog)
     assert not by_file.did_work and by_file.evaluations == found.evaluations
+    assert command(by_file) == ["langxfer", "evaluate", str(tiny), "evaluators.yaml"]
+    copy = langxfer.evaluate(str(tiny), by_file.path / "evaluators.yaml", catalog=catalog)
+    assert not copy.did_work and copy.path == by_file.path
     said: list[object] = []
     fewer = langxfer.evaluate(tiny, loaded, limit=2, observe=said.append)
     assert Notice("--limit 2: measured in full, having no such option: held_out") in said

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from langxfer.report.html.writing import REPORT
 from langxfer.report.quantities import duration, quantity, size
+from langxfer.report.stage_times import stage_times
 from langxfer.report.tables import Row, format_score, how_compared, score_rows
 
 if TYPE_CHECKING:
@@ -33,20 +34,21 @@ def print_summary(run: Run, console: Console) -> None:
         column.justify = "right"
     for row in score_rows(run):
         values = format_score(row.before), format_score(row.after), _change(row), row.p
-        scores.add_row(escape(row.name), *values, row.after.unit, str(row.after.n))
+        scores.add_row(escape(row.name), *values, row.after.unit, row.n)
     if run.after:
         console.print(scores)
-        console.print(how_compared(run), highlight=False)
+        console.print(how_compared(run.comparisons), highlight=False)
     stages = Table("stage", "", "time", "peak memory", title="stages", box=SIMPLE)
     seconds, peak = 0.0, 0
     for outcome in run.outcomes:
         facts = outcome.artifact.manifest["facts"]
-        stages.add_row(
-            escape(outcome.stage.label),
-            "made" if outcome.made else "found",
-            duration(facts["seconds"]) if outcome.made else f"({duration(facts['seconds'])})",
-            size(facts["peak_memory"]) + _predicted(facts),
-        )
+        for name, took, most in stage_times(outcome.stage.label, facts):
+            stages.add_row(
+                escape(name),
+                "made" if outcome.made else "found",
+                duration(took) if outcome.made else f"({duration(took)})",
+                "" if most is None else size(most) + _predicted(facts),
+            )
         if outcome.made:
             seconds, peak = seconds + facts["seconds"], max(peak, facts["peak_memory"])
     console.print(stages)

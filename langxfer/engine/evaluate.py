@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -80,19 +81,25 @@ class Evaluations:
 
     def _make(self, folder: Path, task: Task, tasks: Sequence[Task]) -> Facts:
         """Scores, rows and generations of one evaluator. The main process makes them, and the model is gone by then."""
+        facts: Facts = {}
         if task.stage.key not in self._evidence:
             missing = self._from_main(lambda: [self._maker.finished(other.stage) is None for other in tasks])
-            self._gather([other for other, own in zip(tasks, missing, strict=True) if own])
+            asking = [other for other, own in zip(tasks, missing, strict=True) if own]
+            began = time.monotonic()
+            self._gather(asking)
+            facts["answering"] = {"seconds": time.monotonic() - began, "evaluators": len(asking)}
         evidence = self._evidence.pop(task.stage.key)
         if not self._subject.runtime.main:
             return {}
         evaluation = _evaluated(task.evaluator, self._equipped(evidence, task))
         write(folder, evaluation, evidence)
-        facts: Facts = {"scores": len(evaluation.scores)}
-        for note in evaluation.notes:
-            self._subject.emit(Notice(f"{task.stage.label}: {note}"))
-        if evaluation.notes:
-            facts["notes"] = list(evaluation.notes)
+        facts["scores"] = len(evaluation.scores)
+        notes = [*_unread(evidence.generations), *evaluation.notes]
+        for note in notes:
+            text = note.removeprefix(f"{task.evaluator.name}: ")  # the label ends in it
+            self._subject.emit(Notice(f"{task.stage.label}: {text}"))
+        if notes:
+            facts["notes"] = notes
         if evaluation.unfinished is not None:
             facts["unfinished"] = evaluation.unfinished
             self._subject.emit(
@@ -125,20 +132,19 @@ class Evaluations:
                 answers.answer(prompts_by_sampling(more, encoder, compute))
                 asked = [replace(own, prompts=(*own.prompts, *new)) for own, new in zip(asked, again, strict=True)]
             for task, own in zip(tasks, asked, strict=True):
-                evidence = own.evidence(examples, encoded, encoder, answers)
-                self._evidence[task.stage.key] = evidence
-                self._say_unread(task, evidence.generations)
-
-    def _say_unread(self, task: Task, generations: Sequence[Generation]) -> None:
-        unread = sum(not answer.tokens and not answer.finished for answer in generations)
-        if unread:
-            said = f"{unread} of {len(generations)} prompts are longer than the model can read; they have no answer"
-            self._subject.emit(Notice(f"{task.stage.label}: {said}"))
+                self._evidence[task.stage.key] = own.evidence(examples, encoded, encoder, answers)
 
     def _from_main(self, value: Callable[[], T]) -> T:
         """The main process's value: evaluators are asked there alone, so that all processes know the same."""
         runtime = self._subject.runtime
         return runtime.decide(value() if runtime.main else None)  # type: ignore[return-value]
+
+
+def _unread(generations: Sequence[Generation]) -> list[str]:
+    """A note on prompts without an answer, if there are any."""
+    unread = sum(not answer.tokens and not answer.finished for answer in generations)
+    said = f"{unread} of {len(generations)} prompts are longer than the model can read; they have no answer"
+    return [said] if unread else []
 
 
 def _again(tasks: Sequence[Task], asked: Sequence[Asked], encoder: Encoder, answers: Answers) -> list[list[Prompt]]:

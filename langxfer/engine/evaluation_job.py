@@ -15,6 +15,7 @@ from langxfer.components import Evaluation, Score
 from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
 from langxfer.engine import models, plan, preflight
 from langxfer.engine.evaluate import Evaluations, Task, Validation, read
+from langxfer.engine.evaluation_command import evaluation_command
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
@@ -26,7 +27,8 @@ from langxfer.engine.subject import Subject
 from langxfer.engine.versions import versions
 from langxfer.events import Event, Notice, Progress
 from langxfer.recipe import Evaluating, Recipe
-from langxfer.report.finished import EVENTS, GENERATIONS, RECIPE, ROWS, SCORES
+from langxfer.recipe_text import filled
+from langxfer.report.finished import EVALUATORS, EVENTS, GENERATIONS, RECIPE, ROWS, SCORES
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,13 @@ def _log(path: Path, event: Event) -> None:
 
 
 def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: dict[str, Any]) -> None:
-    """scores.jsonl, rows and generations by evaluator, the recipe of the measured run, manifest.json."""
+    """scores.jsonl, rows and generations by evaluator, recipes of the measured run and of evaluators, manifest.json."""
     make_folder(path)
     run = request.measured.run
     if run is not None:
         shutil.copyfile(run / "filled.yaml", path / RECIPE)
+    if request.recipe is not None:
+        write_atomically(path / EVALUATORS, filled(request.recipe))
     for name, outcome in found.items():
         for kind in (ROWS, GENERATIONS):
             source = outcome.artifact.path / kind
@@ -203,6 +207,7 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
         "versions": versions(),
         "hardware": hardware,
         "plugins": plugin_files(request.evaluating.evaluators),
+        "command": evaluation_command(request.measured, request.evaluating, request.recipe is not None),
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
 

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = (
     *("langxfer", "torch", "transformers", "accelerate", "ctranslate2", "datasets", "numpy", "safetensors"),
-    "peft",  # optional
+    *("py3langid", "sacrebleu", "sentencepiece", "sentencex"),
+    *("peft", "gguf", "lingua-language-detector", "fasttext-predict", "scikit-learn"),  # optional
 )
 
 

@@ -152,11 +152,11 @@ def _scores(run: Finished) -> list[str]:
     scores = run.scores()
     rows = [
         f"| {cell(row.name)} | {format_score(row.before)} | {format_score(row.after)} | {_escaped(row.change)} "
-        f"| {_escaped(row.p)} | {row.after.unit} | {row.after.n} |"
+        f"| {_escaped(row.p)} | {row.after.unit} | {row.n} |"
         for row in score_rows(scores)
     ]
     header = ["| score | before | after | change | p | unit | n |", "|---|---|---|---|---|---|---|"]
-    compared = how_compared(scores)
+    compared = how_compared(scores.comparisons)
     about = "Values with their standard error; before is the unadapted model. Signatures are in `scores.json`."
     measured = [
         f"- `{name}`: {says}"

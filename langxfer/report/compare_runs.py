@@ -7,7 +7,7 @@ tested only where they are of the same items, measured in the same way; all test
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from langxfer.report.finished import Finished, read_finished
 from langxfer.report.methods import Cell, ComparedRuns, Measure, MethodRow, MethodTable
 from langxfer.report.published import Published, PublishedNumber, read_published
 from langxfer.report.recipe_differences import RecipeDifferences, recipe_differences
+from langxfer.report.seeds import interval_of
 
 BEFORE = "before"  # the row of the unadapted model
 NAMED = 3  # scores named in a note, before the rest is counted
@@ -210,16 +211,16 @@ def _cells(methods: Mapping[str, Mapping[str, Evaluation]], baseline: str) -> di
             base = methods[baseline].get(evaluator) if method != baseline else None
             old = {score.name: score for score in base.scores} if base else {}
             for score in own.scores:
-                place = (method, evaluator, score.name)
+                place, interval = (method, evaluator, score.name), interval_of(score, own)
                 if base is None or score.name not in old:
-                    cells[place] = Cell(score)
+                    cells[place] = Cell(score, interval=interval)
                     continue
                 pair, obstacle = _pair(Evaluation([old[score.name]], base.rows), Evaluation([score], own.rows))
-                cells[place] = Cell(score, old[score.name], obstacle=obstacle)
+                cells[place] = Cell(score, old[score.name], obstacle=obstacle, interval=interval)
                 if obstacle is None:
                     pairs[place] = pair
     for place, comparison in zip(pairs, compare_all(list(pairs.values())), strict=True):
-        cells[place] = Cell(comparison.second, comparison.first, comparison)
+        cells[place] = replace(cells[place], comparison=comparison)
     return cells
 
 
@@ -322,7 +323,7 @@ class _Rows:
                 name = f"{number.method} of {number.model}" if several else number.method
                 name += f", adapted to {number.language}" if languages and number.language else ""
                 own = published.setdefault((f"{name} (published)", number.source), {})
-                own[columns[number.score]] = Cell(number.as_score())
+                own[columns[number.score]] = Cell(score := number.as_score(), interval=interval_of(score))
         yield from (MethodRow(name, cells, source) for (name, source), cells in published.items())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 # Of files. In a page the CSS variables --chart-0, …, --ink, --grid and --surface stand in their place.
-COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#0e7490")
+COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#0e7490", "#9a6700", "#57606a")
 INK, GRID, SURFACE = "#1f2328", "#d1d9e0", "#ffffff"
 VARIABLES = {
     **{colour: f"chart-{number}" for number, colour in enumerate(COLOURS)},
@@ -29,7 +30,8 @@ VARIABLES = {
 }
 DASHES = ("-", "--", "-.", ":")  # so that colour is not all that tells lines apart
 WIDTH, PLOT_HEIGHT = 4.8, 2.1  # inches: as wide as a phone, so that letters are not made smaller there
-TOP, LEGEND_ROW, BOTTOM, BAR = 0.38, 0.2, 0.45, 0.17
+TOP, LEGEND_ROW, LEGEND_LINE, BOTTOM, BAR = 0.38, 0.2, 0.142, 0.45, 0.17
+LEGEND_WIDTH, LEGEND_LINES = 54, 3  # characters of a name in a line, and lines
 SETTINGS = {
     "svg.hashsalt": "langxfer",
     "svg.fonttype": "none",  # letters stay letters, in the page's font
@@ -52,6 +54,7 @@ class Series:
         y: values; None for one that is missing.
         low, high: ends of an interval around each value, drawn as a band or as error bars.
         marked: a marker at each value of a line, for values that are few.
+        of: the name of the line that this one belongs to, whose colour it has.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Series:
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
     marked: bool = False
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,14 @@ class Figure:
 
 
 def line_chart(series: Sequence[Series], *, title: str, x: str, y: str, log_x: bool = False) -> Figure:
-    """Lines with bands; ``x`` and ``y`` name the axes."""
+    """Lines with bands; ``x`` and ``y`` name the axes. Without ``y`` the title names it."""
     with _drawing():
-        canvas, axes = _canvas(title, PLOT_HEIGHT, series, DASHES, left=0.62)
-        for own, colour, dash in zip(series, cycle(COLOURS), cycle(DASHES), strict=False):
+        styles = list(_styles(series))
+        canvas, axes = _canvas(title, PLOT_HEIGHT, series, styles, left=0.74 if y else 0.62)
+        for own, style in zip(series, styles, strict=True):
             values = [float("nan") if value is None else value for value in own.y]
-            axes.plot(
-                own.x, values, dash, color=colour, linewidth=1.4, marker="o" if own.marked else "", markersize=3.5
-            )
+            colour = style["color"]
+            axes.plot(own.x, values, **style, linewidth=1.4, markersize=3.5)
             if own.low is not None and own.high is not None:
                 ends = [[float("nan") if value is None else value for value in side] for side in (own.low, own.high)]
                 axes.fill_between(own.x, *ends, color=colour, alpha=0.18, linewidth=0)
@@ -110,7 +114,7 @@ def line_chart(series: Sequence[Series], *, title: str, x: str, y: str, log_x: b
             _log_axis(axes, sorted({float(value) for own in series for value in own.x}))
         axes.set_xlabel(x)
         axes.set_ylabel(y)
-        return _drawn(canvas, title, f"Line chart of {y} over {x}. " + " ".join(map(_line_in_words, series)))
+        return _drawn(canvas, title, f"Line chart of {y or title} over {x}. " + " ".join(map(_line_in_words, series)))
 
 
 def bar_chart(series: Sequence[Series], *, title: str, x: str) -> Figure:
@@ -118,8 +122,9 @@ def bar_chart(series: Sequence[Series], *, title: str, x: str) -> Figure:
     names = list(dict.fromkeys(str(name) for own in series for name in own.x))
     rows = len(names) * (len(series) + 1.4)
     with _drawing():
-        canvas, axes = _canvas(title, BAR * rows, series, DASHES[:1], left=0.12)
-        for number, (own, colour) in enumerate(zip(series, cycle(COLOURS), strict=False)):
+        colours = [colour for _, colour in zip(series, cycle(COLOURS), strict=False)]
+        canvas, axes = _canvas(title, BAR * rows, series, [{"color": colour} for colour in colours], left=0.12)
+        for number, (own, colour) in enumerate(zip(series, colours, strict=True)):
             _bars(axes, own, [names.index(str(name)) * (len(series) + 1.4) + number + 1.1 for name in own.x], colour)
         for number, name in enumerate(names):
             place = (0, number * (len(series) + 1.4) + 0.25)
@@ -129,6 +134,23 @@ def bar_chart(series: Sequence[Series], *, title: str, x: str) -> Figure:
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set_xlabel(x)
         return _drawn(canvas, title, f"Bar chart of {x}. " + " ".join(map(_bars_in_words, series)))
+
+
+def left_out(**shown: tuple[int, int]) -> str:
+    """A sentence on what charts leave out, from how many of what they can show, and how many there are; or nothing."""
+    parts = [f"{most} of {there:,} {what}" for what, (most, there) in shown.items() if there > most]
+    return f"Charts show the first {' and '.join(parts)}; the tables have all." if parts else ""
+
+
+def _styles(series: Sequence[Series]) -> Iterator[dict[str, Any]]:
+    """Colour, dash and marker of each line; one that belongs to another has its colour, and dots of its own."""
+    free, found = zip(cycle(COLOURS), cycle(DASHES), strict=False), {}
+    for own in series:
+        belongs = own.of in found
+        colour, dash = found[own.of] if belongs else next(free)
+        found[own.name] = (colour, dash)
+        line = "none" if len(own.y) == 1 and own.marked else ":" if belongs else dash
+        yield {"color": colour, "linestyle": line, "marker": "o" if own.marked else ""}
 
 
 def _bars(axes: Axes, own: Series, places: Sequence[float], colour: str) -> None:
@@ -160,13 +182,15 @@ def _drawing() -> Iterator[None]:
 
 
 def _canvas(
-    title: str, plot: float, series: Sequence[Series], dashes: Sequence[str], left: float
+    title: str, plot: float, series: Sequence[Series], styles: Sequence[dict[str, Any]], left: float
 ) -> tuple[Canvas, Axes]:
     """Title, legend and plot above each other, each as high as it needs to be; ``left`` is the room beside the plot."""
     from matplotlib.figure import Figure as Canvas
 
-    columns = 1 if max((len(own.name) for own in series), default=0) > 24 else 2
-    legend = LEGEND_ROW * -(-len(series) // columns) if len(series) > 1 else 0
+    names = [_wrapped(own.name) for own in series]
+    columns = 1 if max(map(len, names), default=0) > 24 else 2
+    more = LEGEND_LINE * sum(name.count("\n") for name in names)
+    legend = LEGEND_ROW * -(-len(series) // columns) + more if len(series) > 1 else 0
     height = TOP + legend + plot + BOTTOM
     canvas = Canvas((WIDTH, height), facecolor=SURFACE)
     axes = canvas.add_axes((left / WIDTH, BOTTOM / height, (WIDTH - left - 0.16) / WIDTH, plot / height))
@@ -181,21 +205,30 @@ def _canvas(
     axes.spines[["left", "bottom"]].set_color(GRID)
     canvas.text(0.1 / WIDTH, 1 - 0.2 / height, title, color=INK, fontsize=10.5, fontweight="bold", va="center")
     if legend:
-        _legend(canvas, series, dashes, (0.1 / WIDTH, 1 - TOP / height), columns)
+        _legend(canvas, names, styles, (0.1 / WIDTH, 1 - TOP / height), columns)
     return canvas, axes
 
 
+def _wrapped(name: str) -> str:
+    """A name in lines; of one that is very long the middle is left out, as names differ at their ends."""
+    most = LEGEND_WIDTH * LEGEND_LINES - 2 * LEGEND_LINES
+    if len(name) > most:
+        name = f"{name[: most // 2 - 2]} … {name[-(most // 2 - 1) :]}"
+    lines = textwrap.wrap(name, LEGEND_WIDTH, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
 def _legend(
-    canvas: Canvas, series: Sequence[Series], dashes: Sequence[str], place: tuple[float, float], columns: int
+    canvas: Canvas,
+    names: Sequence[str],
+    styles: Sequence[dict[str, Any]],
+    place: tuple[float, float],
+    columns: int,
 ) -> None:
     from matplotlib.lines import Line2D
 
-    lines = [
-        Line2D([], [], color=colour, linestyle=dash, linewidth=2)
-        for _, colour, dash in zip(series, cycle(COLOURS), cycle(dashes), strict=False)
-    ]
     canvas.legend(
-        *(lines, [own.name for own in series]),
+        *([Line2D([], [], **style, linewidth=2, markersize=4) for style in styles], names),
         **{"loc": "upper left", "bbox_to_anchor": place, "ncols": columns, "frameon": False, "fontsize": 8.5},
         **{"labelcolor": INK, "borderaxespad": 0, "borderpad": 0, "labelspacing": 0.35, "handlelength": 2.2},
     )

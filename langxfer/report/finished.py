@@ -25,6 +25,7 @@ GENERATIONS = "generations.jsonl"
 EVENTS = "events.jsonl"
 SCORES = "scores.jsonl"  # of an evaluation; a run has scores.json
 RECIPE = "run.yaml"  # of an evaluation of a run: the filled recipe of that run
+EVALUATORS = "evaluators.yaml"  # of an evaluation by a recipe's evaluators: that recipe, filled
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ class Cell:
         against: the baseline's; None for the baseline itself, and where it has none.
         comparison: of the two; None where they were not compared.
         obstacle: why they cannot be compared.
+        interval: the 95 % interval of the score, which allows for the items; None for an end that is not known.
     """
 
     score: Score
     against: Score | None = None
     comparison: Comparison | None = None
     obstacle: str | None = None
+    interval: tuple[float | None, float | None] = (None, None)
 
     @property
     def value(self) -> str:
@@ -42,7 +44,8 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """As JSON values."""
         compared = self.comparison.record() if self.comparison else None
-        return {"score": asdict(self.score), "comparison": compared, "obstacle": self.obstacle}
+        own = {"score": asdict(self.score), "interval": list(self.interval)}
+        return {**own, "comparison": compared, "obstacle": self.obstacle}
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from langxfer.components import Score
-from langxfer.report.comparison import Contribution
+from langxfer.components import Evaluation, Score
+from langxfer.report.comparison import Contribution, contributions
 from langxfer.statistics import wilson
 
 if TYPE_CHECKING:
@@ -89,6 +89,12 @@ def over_seeds(scores: Sequence[Score], rows: Sequence[Mapping[str, Contribution
         half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
         low, high = average - half, average + half
     return Mean(average, *_within(low, high, first), contains, k, n)
+
+
+def interval_of(score: Score, evaluation: Evaluation | None = None) -> tuple[float | None, float | None]:
+    """The 95 % interval of a score that was measured once, which allows for the items; ``evaluation`` has its rows."""
+    found = over_seeds([score], [contributions(score, evaluation) if evaluation else None])
+    return found.low, found.high
 
 
 def _of_one(score: Score, rows: Mapping[str, Contribution] | None) -> Mean:

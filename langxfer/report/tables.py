@@ -42,6 +42,14 @@ class Row:
         return f"{self.after.value - self.before.value:+.{digits}f}"
 
     @property
+    def n(self) -> str:
+        """Items; where before and after have not all in common, ``before → after (in both)``."""
+        effect = self.comparison.effect if self.comparison else None
+        if self.before is None or effect is None or not self.comparison or not self.comparison.unpaired:
+            return f"{self.after.n:,}"
+        return f"{self.before.n:,} → {self.after.n:,} ({effect.n:,})"
+
+    @property
     def p(self) -> str:
         """The adjusted p-value."""
         if self.comparison is None or self.comparison.adjusted_p is None:
@@ -66,9 +74,12 @@ def paired_rows(
             yield Row(first, score, next(own, None))
 
 
-def how_compared(run: Run | Scores) -> str:
-    """What the intervals and p-values are; empty where nothing was tested."""
-    return how_tested("Changes", run.comparisons)
+def how_compared(comparisons: Sequence[Comparison]) -> str:
+    """What the changes, their p-values and ``n`` of the rows are; empty where nothing was tested."""
+    text = how_tested("Changes", comparisons)
+    if any(own.unpaired for own in comparisons if own.effect is not None):
+        text += " A change is that of the items in both: n before → after (in both)."
+    return text
 
 
 def how_tested(what: str, comparisons: Sequence[Comparison]) -> str:

@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from langxfer.report.figures import COLOURS, INK, VARIABLES, Figure, Series, bar_chart, line_chart
+from langxfer.report.figures import COLOURS, INK, VARIABLES, Figure, Series, bar_chart, left_out, line_chart
+from langxfer.report.html.methods_page import METHODS
+from langxfer.report.html.sweep_page import LINES as LINES_OF_A_SWEEP
 
 LINES = [
     Series("clo", [200, 400, 800], [1.0, 2.0, 3.5], [0.5, 1.5, 3.0], [1.5, 2.5, 4.0], marked=True),
@@ -77,6 +79,37 @@ def test_bars_are_as_long_as_their_values_and_intervals_are_where_they_belong():
             xs = [float(x) for x in re.findall(r"[ML] ([-\d.]+) ", place)]
             drawn.append(max(xs) - min(xs))
     assert len(drawn) == 2 and math.isclose(drawn[1] / drawn[0], 70 / 55, rel_tol=1e-4)
+
+
+def test_as_many_methods_as_a_chart_has_are_told_apart_by_colour() -> None:
+    assert len(set(COLOURS)) == len(COLOURS) == LINES_OF_A_SWEEP == METHODS
+    svg = bar_chart([Series(str(n), ["de"], [1.0]) for n in range(METHODS)], title="t", x="%").svg
+    assert all(svg.count(colour) == svg.count(COLOURS[0]) for colour in COLOURS)
+
+
+def test_a_line_that_belongs_to_another_has_its_colour() -> None:
+    series = [Series("loss", [1, 2], [2.0, 1.0]), Series("nll", [1, 2], [2.0, 1.0])]
+    series.append(Series("validation loss", [2], [1.5], marked=True, of="loss"))
+    svg = line_chart(series, title="t", x="step", y="").svg
+    assert COLOURS[1] in svg and COLOURS[2] not in svg
+    alone = line_chart([*series[:2], Series("validation loss", [2], [1.5], marked=True)], title="t", x="step", y="").svg
+    assert COLOURS[2] in alone
+
+
+def test_long_names_are_told_apart_and_stay_in_the_picture() -> None:
+    start = "phases[0].objective=clo, phases[0].selector=attention, data.limit="
+    names = [f"{start}400", f"{start}800", f"{'x' * 400}1", f"{'x' * 400}2"]
+    svg = bar_chart([Series(name, ["de"], [1.0]) for name in names], title="t", x="%").svg
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert {"data.limit=400", "data.limit=800"} <= {text[-14:] for text in texts}
+    assert max(map(len, texts)) <= 54 and sum(text.endswith("x1") or text.endswith("x2") for text in texts) == 2
+
+
+def test_what_is_in_no_chart_is_said() -> None:
+    assert left_out(methods=(8, 8), columns=(8, 3)) == ""
+    assert left_out(methods=(8, 1100), columns=(8, 9)) == (
+        "Charts show the first 8 of 1,100 methods and 8 of 9 columns; the tables have all."
+    )
 
 
 def test_nothing_of_matplotlib_is_changed_for_others():

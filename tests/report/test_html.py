@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from langxfer.report.comparison import Comparison
 from langxfer.report.finished import read_finished
 from langxfer.report.html.answers import LONGEST, SHOWN, answer_groups
 from langxfer.report.html.curves import POINTS, curves
+from langxfer.report.html.page import run_page
 from langxfer.report.html.scores import scores_of
 from langxfer.report.html.writing import write_run_report
 from langxfer.report.tables import format_score
@@ -93,6 +95,25 @@ def test_it_can_be_read_without_its_script_and_by_those_who_do_not_see(page):
     names = {own["id"] for own in parsed.all("title") + parsed.all("desc") if "id" in own}
     assert all(set(own["aria-labelledby"].split()) <= names for own in drawn)
     assert all(not own["href"].startswith("#") or own["href"][1:] in page for own in parsed.all("a"))
+
+
+def test_texts_that_are_not_in_another_language_are_not_counted_as_if_they_were(hostile, tmp_path):
+    shutil.copytree(hostile, tmp_path / "run")
+    path = tmp_path / "run" / "translation.json"
+    told = json.loads(path.read_text())
+    (*_, part) = told["pairs"][0]["parts"]
+    part["languages"], part["detected"] = {"right": 393, "too_short": 39, "wrong": 7, "unknown": 4}, {"nn": 7}
+    for other in told["pairs"][0]["parts"][:-1]:
+        other["languages"] = {}
+    path.write_text(json.dumps(told))
+    (pair,) = run_page(read_finished(tmp_path / "run")).translated
+    assert pair.verdicts == ("too short", "wrong", "unknown")
+    assert pair.languages == ((part["part"], part["texts"], 100 * 393 / 443, (39, 7, 4), "Norwegian Nynorsk (7)"),)
+
+
+def test_a_run_is_repeated_from_its_filled_recipe(finished_run, tmp_path):
+    run, *rest = run_page(read_finished(finished_run.path)).commands[1:]
+    assert run.startswith("langxfer run filled.yaml") and not rest
 
 
 def test_the_same_run_gives_the_same_bytes(hostile, page, tmp_path):

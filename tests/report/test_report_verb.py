@@ -155,6 +155,8 @@ def test_an_evaluation_has_scores_and_answers_and_no_before(finished_run, tmp_pa
                     "language_fidelity": {"options": {"name": "language_fidelity"}, "seconds": 61, "peak_memory": 10**9}
                 },
                 **{name: own.manifest[name] for name in ("versions", "hardware")},
+                "command": ["langxfer", "evaluate", "org/a-model", "language_fidelity", "--set", "x=[1, 2]"],
+                "plugins": [{"file": "own.py", "sha256": "0" * 64}],
             }
         )
     )
@@ -166,6 +168,9 @@ def test_an_evaluation_has_scores_and_answers_and_no_before(finished_run, tmp_pa
         shutil.copy(source, tmp_path / f"language_fidelity.{kind}.jsonl")
     assert langxfer(monkeypatch, "report", tmp_path) == 0
     text = told(tmp_path / "report.html")
-    assert "Report of an evaluation a-model" in text and "langxfer evaluate a-model language_fidelity" in text
+    assert (
+        "Report of an evaluation a-model" in text
+        and "langxfer evaluate org/a-model language_fidelity --set 'x=[1, 2]' --plugin own.py" in text
+    )
     assert "1 min 01 s" in text and own.answers("language_fidelity")[0]["prompt"] in text
     assert "before" not in text[: text.index("Answers")] and "Training" not in text

@@ -22,6 +22,7 @@ KINDS = {
     "reward": "Rewards",
     "grad_norm": "Gradient norm",
     "learning_rate": "Learning rate",
+    "kl": "KL estimate (nats)",
 }
 TERMS = "Terms of the loss"
 # Of charts with several lines; rewards and their margins are beta times log-probabilities.
@@ -36,19 +37,29 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> dict[int, tuple[Figure, ...]]:
 
 def _phase(rows: Sequence[Mapping[str, Any]]) -> tuple[Figure, ...]:
     charts: dict[str, list[Series]] = {title: [] for title in ORDER}
+    lines: dict[str, Series] = {}  # of training, by the name of the quantity
     for name in dict.fromkeys(name for row in rows for name in row if name not in NOT_DRAWN):
         steps, values = zip(*((row["step"], row[name]) for row in rows if row.get(name) is not None), strict=True)
         plain = name.removeprefix(VALIDATION)
         title = next((title for start, title in KINDS.items() if plain.startswith(start)), TERMS)
         if plain == name:
-            charts[title].append(_line(name, steps, values))
+            lines[plain] = _line(name, steps, values)
+            charts[title].append(lines[plain])
         else:
-            charts[title].append(Series(f"validation {plain}", steps, values, marked=True))
+            of = lines[plain].name if plain in lines else ""
+            charts[title].append(Series(f"validation {plain}", steps, values, marked=True, of=of))
     return tuple(
-        line_chart(own, title=title, x="step", y=UNITS.get(title) or (own[0].name if len(own) == 1 else "value"))
+        line_chart(own, title=title, x="step", y=UNITS.get(title) or _value(title, own))
         for title, own in charts.items()
         if own
     )
+
+
+def _value(title: str, own: Sequence[Series]) -> str:
+    """What the values are, where the title does not say it already."""
+    if title != TERMS:
+        return ""
+    return own[0].name if len(own) == 1 else "value"
 
 
 def _line(name: str, steps: Sequence[int], values: Sequence[float]) -> Series:

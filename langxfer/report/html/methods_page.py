@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from langxfer.report.figures import Figure, Series, bar_chart
-from langxfer.report.html.scores import interval
+from langxfer.report.figures import Figure, Series, bar_chart, left_out
 from langxfer.report.methods import ComparedRuns, Measure, MethodTable
 
 METHODS, COLUMNS = 8, 8  # in a chart; all are in the tables
@@ -14,18 +13,22 @@ METHODS, COLUMNS = 8, 8  # in a chart; all are in the tables
 
 @dataclass(frozen=True)
 class MethodsPage:
-    """``found`` says all but the charts, of the first measure of each table."""
+    """``found`` says all but the charts, of the first measure of each table, and what they leave out."""
 
     title: str
     found: ComparedRuns
     figures: tuple[Figure, ...]
+    left_out: str
 
 
 def methods_page(found: ComparedRuns) -> MethodsPage:
     """The page; its title names the runs, as long as they are few."""
     names = found.differences.names or found.names
     title = " against ".join(names) if len(names) <= 4 else f"Comparison of {len(names)} runs"
-    return MethodsPage(title, found, tuple(_figure(table, table.measures[0]) for table in found.tables))
+    methods = max((len(table.measures[0].rows) for table in found.tables), default=0)
+    columns = max((len(table.columns) for table in found.tables), default=0)
+    figures = tuple(_figure(table, table.measures[0]) for table in found.tables)
+    return MethodsPage(title, found, figures, left_out(methods=(METHODS, methods), columns=(COLUMNS, columns)))
 
 
 def _figure(table: MethodTable, measure: Measure) -> Figure:
@@ -38,6 +41,6 @@ def _figure(table: MethodTable, measure: Measure) -> Figure:
 
 def _series(columns: tuple[str, ...], measure: Measure) -> Iterator[Series]:
     for row in measure.rows[:METHODS]:
-        scores = [row.cells[name].score if name in row.cells else None for name in columns]
-        low, high = zip(*map(interval, scores), strict=True)
-        yield Series(row.method, columns, [score and score.value for score in scores], low, high)
+        cells = [row.cells.get(name) for name in columns]
+        low, high = zip(*(cell.interval if cell else (None, None) for cell in cells), strict=True)
+        yield Series(row.method, columns, [cell and cell.score.value for cell in cells], low, high)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langxfer.report.comparison import Comparison
 from langxfer.report.figures import Figure
-from langxfer.report.finished import RECIPE, Finished
+from langxfer.report.finished import EVALUATORS, RECIPE, Finished
 from langxfer.report.html.answers import AnswerGroup, Text, answer_groups, cut, language_name
 from langxfer.report.html.curves import curves
-from langxfer.report.html.scores import Scores, notes_of, scores_of
+from langxfer.report.html.notes import notes_of
+from langxfer.report.html.scores import Scores, scores_of
 from langxfer.report.html.stages import StageLine, stage_lines
 from langxfer.report.made_by import made_by
 
@@ -32,7 +33,8 @@ class TranslatedPair:
     Attributes:
         lost: reason, number, and (source, target, measure) of a few cases.
         samples: (source, target) of a few of what was kept.
-        languages: part, texts, percent in the target language, and what the others were taken for.
+        verdicts: what texts were judged to be, if not right: in a wrong language, too short, ….
+        languages: part, texts, percent in the target language, texts by verdict, what the wrong ones were taken for.
         lengths: part, unit, mean ratio, and 5th and 95th percentile.
         scores: name, value, n.
     """
@@ -43,7 +45,8 @@ class TranslatedPair:
     total: int
     lost: tuple[tuple[str, int, tuple[tuple[Text, Text | None, str], ...]], ...]
     samples: tuple[tuple[Text, Text | None], ...]
-    languages: tuple[tuple[str, int, float, str], ...]
+    verdicts: tuple[str, ...]
+    languages: tuple[tuple[str, int, float, tuple[int, ...], str], ...]
     lengths: tuple[tuple[str, str, float, float, float], ...]
     scores: tuple[tuple[str, float, int], ...]
 
@@ -67,6 +70,8 @@ class RunPage:
     recipe: str | None
     filled: str | None
     commands: tuple[str, ...]
+    with_recipe: bool
+    overrides: tuple[str, ...]
     plugins: tuple[tuple[str, str], ...]
     digests: tuple[tuple[str, str], ...]
 
@@ -91,6 +96,8 @@ def run_page(finished: Finished, comparisons: Sequence[Comparison] | None = None
         recipe=finished.text("recipe.yaml"),
         filled=finished.text("filled.yaml" if is_run else RECIPE),
         commands=tuple(_commands(finished)),
+        with_recipe=EVALUATORS in manifest.get("command", ()),
+        overrides=tuple(manifest["overrides"]) if is_run else (),
         plugins=tuple((row["file"], row["sha256"]) for row in manifest.get("plugins", ())),
         digests=tuple(_digests(finished)),
     )
@@ -101,6 +108,9 @@ def _facts(finished: Finished) -> Iterator[tuple[str, str]]:
     manifest, recipe = finished.manifest, finished.recipe
     model = manifest["model"]
     yield "model", model["source"] + (f" at {model['revision']}" if model.get("revision") else "")
+    dtype = (recipe["model"] if recipe is not None and finished.kind == "run" else model).get("dtype")
+    if dtype is not None:
+        yield "precision", dtype
     if recipe is not None:
         yield from _of_recipe(recipe)
     if finished.kind == "run":
@@ -151,6 +161,8 @@ def _translated(pair: Mapping[str, Any]) -> TranslatedPair:
         translated = sample["target"]
         return cut(sample["source"], source), None if translated is None else cut(translated, target)
 
+    judged = [part for part in pair["parts"] if part["languages"]]
+    verdicts = [v for v in dict.fromkeys(v for part in judged for v in part["languages"]) if v != "right"]
     return TranslatedPair(
         source=f"{language_name(source)} ({source})",
         target=f"{language_name(target)} ({target})",
@@ -161,16 +173,18 @@ def _translated(pair: Mapping[str, Any]) -> TranslatedPair:
             for lost in pair["lost"]
         ),
         samples=tuple(map(both, pair["samples"])),
-        languages=tuple(map(_language_line, (part for part in pair["parts"] if part["languages"]))),
+        verdicts=tuple(verdict.replace("_", " ") for verdict in verdicts),
+        languages=tuple(_language_line(part, verdicts) for part in judged),
         lengths=tuple(_lengths(pair["parts"])),
         scores=tuple((score["name"], score["value"], score["n"]) for score in pair["scores"]),
     )
 
 
-def _language_line(part: Mapping[str, Any]) -> tuple[str, int, float, str]:
+def _language_line(part: Mapping[str, Any], verdicts: Iterable[str]) -> tuple[str, int, float, tuple[int, ...], str]:
     right = 100 * part["languages"].get("right", 0) / sum(part["languages"].values())
+    rest = tuple(part["languages"].get(verdict, 0) for verdict in verdicts)
     others = ", ".join(f"{language_name(tag)} ({count:,})" for tag, count in part["detected"].items())
-    return part["part"], part["texts"], right, others
+    return part["part"], part["texts"], right, rest, others
 
 
 def _lengths(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, float, float, float]]:
@@ -187,14 +201,10 @@ def _commands(finished: Finished) -> Iterator[str]:
     libraries = {name: found for name, found in made_by(finished)[-1].versions.items() if name != "python"}
     wanted = [f"{name}=={found.partition('+')[0]}" for name, found in libraries.items() if found != "not installed"]
     yield f"pip install {shlex.join(wanted)}"
-    if finished.kind == "run":
-        plugins = [part for row in manifest["plugins"] for part in ("--plugin", row["file"])]
-        overrides = [part for value in manifest["overrides"] for part in ("--set", value)]
-        recipe = "filled.yaml" if finished.text("recipe.yaml") is None else "recipe.yaml"
-        yield shlex.join(["langxfer", "run", recipe, *overrides, *plugins])
-    else:
-        names = ",".join(dict.fromkeys(own["options"]["name"] for own in manifest["evaluators"].values()))
-        yield shlex.join(["langxfer", "evaluate", manifest["model"]["name"], names])
+    files = [part for row in manifest.get("plugins", ()) for part in ("--plugin", row["file"])]
+    command = ["langxfer", "run", "filled.yaml"] if finished.kind == "run" else manifest.get("command")
+    if command is not None:  # folders of earlier versions do not know it
+        yield shlex.join([*command, *files])
 
 
 def _digests(finished: Finished) -> Iterator[tuple[str, str]]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from langxfer.components import Score
+from langxfer.components import Evaluation, Score
 from langxfer.errors import DataError
 from langxfer.report.comparison import Comparison, compare_all
 from langxfer.report.figures import Figure, Series, bar_chart
 from langxfer.report.finished import Finished
-from langxfer.report.tables import Row, how_tested, paired_rows
+from langxfer.report.seeds import interval_of
+from langxfer.report.tables import Row, how_compared, paired_rows
 
 BARS = 12  # main scores of an evaluator, and
 SAID = 8  # changes said in words; all are in the table
-NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ def scores_of(finished: Finished, comparisons: Sequence[Comparison] | None = Non
     before, after = (
         {name: list(own.scores) for name, own in found.items()} for found in (finished.before, finished.after)
     )
-    evaluators = [_evaluator(name, tuple(paired_rows(before, {name: own}, comparisons))) for name, own in after.items()]
+    evaluators = [
+        _evaluator(name, tuple(paired_rows(before, {name: own}, comparisons)), finished) for name, own in after.items()
+    ]
     changes = sorted(
         (row for own in evaluators for row in (*own.rows, *own.others) if row.comparison and row.comparison.shown),
         key=lambda row: ("better", "worse", "different").index(row.comparison.verdict if row.comparison else ""),
     )
-    tested = how_tested("Changes", comparisons)
+    tested = how_compared(comparisons)
     shown, unsaid = tuple(changes[:SAID]), len(changes[SAID:])
     return Scores(tuple(evaluators), _summary(comparisons), shown, unsaid, tested, untested)
 
@@ -85,47 +87,31 @@ def _summary(comparisons: Sequence[Comparison]) -> str:
     return text + ", ".join(found) + (f", and {rest} without a difference that is shown." if rest else ".")
 
 
-def _evaluator(name: str, rows: Sequence[Row]) -> EvaluatorScores:
+def _evaluator(name: str, rows: Sequence[Row], finished: Finished) -> EvaluatorScores:
     """The main scores are those that were tested; where none was, the first ones."""
     tested = [row for row in rows if row.comparison is not None and row.comparison.effect is not None]
     main = (tested or list(rows))[:BARS]
     drawn = sorted((row for row in main if row.after.value is not None), key=lambda row: row.after.unit)
-    figures = tuple(_figure(name, unit, list(own)) for unit, own in groupby(drawn, key=lambda row: row.after.unit))
+    both = {"before": finished.before.get(name), "after": finished.after[name]}
+    figures = tuple(
+        _figure(name, unit, list(own), both) for unit, own in groupby(drawn, key=lambda row: row.after.unit)
+    )
     return EvaluatorScores(name, tuple(main), tuple(row for row in rows if row not in main), figures)
 
 
-def _figure(evaluator: str, unit: str, rows: Sequence[Row]) -> Figure:
+def _figure(evaluator: str, unit: str, rows: Sequence[Row], evaluations: Mapping[str, Evaluation | None]) -> Figure:
     names = [row.name.removeprefix(f"{row.name.partition('/')[0]}/") for row in rows]
     sides: Mapping[str, list[Score | None]] = {
         "before": [row.before for row in rows],
         "after": [row.after for row in rows],
     }
-    if not any(sides["before"]):
-        sides = {"value": sides["after"]}
     series = []
     for side, scores in sides.items():
-        low, high = zip(*map(interval, scores), strict=True)
+        ends = [(None, None) if score is None else interval_of(score, evaluations[side]) for score in scores]
+        low, high = zip(*ends, strict=True)
         series.append(Series(side, names, [score and score.value for score in scores], low, high))
+    if not any(sides["before"]):
+        series = [replace(series[1], name="value")]
     return bar_chart(
         series, title=f"{evaluator} ({unit})" if unit else evaluator, x=f"{unit or 'value'}, 95 % intervals"
     )
-
-
-def interval(score: Score | None) -> tuple[float | None, float | None]:
-    """Of 95 % confidence: the score's own, or the normal one of its standard error."""
-    if score is None or score.value is None:
-        return None, None
-    if score.interval is not None:
-        return score.interval
-    if score.standard_error is None:
-        return None, None
-    return score.value - NORMAL_95 * score.standard_error, score.value + NORMAL_95 * score.standard_error
-
-
-def notes_of(finished: Finished) -> Iterator[str]:
-    """What was said while it was made, each sentence once, and what else must be read beside its scores."""
-    said = dict.fromkeys(row["message"] for row in finished.events() if row.get("event") == "Notice")
-    yield from said
-    for evaluator, note in dict.fromkeys(finished.notes()):
-        if not any(note in message for message in said):
-            yield f"{evaluator}: {note}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from langxfer.report.finished import Finished
 from langxfer.report.quantities import duration, quantity, size
+from langxfer.report.stage_times import stage_times
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,17 @@ def stage_lines(finished: Finished) -> Iterator[StageLine]:
     else:
         found = list(finished.manifest["evaluators"].items())
     for name, facts in found:
-        yield StageLine(
-            name,
-            duration(facts["seconds"]),
-            size(facts["peak_memory"]),
-            size(facts["predicted_memory"]) if "predicted_memory" in facts else "",
-            **_accounting(facts.get("accounting")),
-        )
+        for label, seconds, peak in stage_times(name, facts):
+            yield StageLine(
+                label,
+                duration(seconds),
+                "" if peak is None else size(peak),
+                size(facts["predicted_memory"]) if "predicted_memory" in facts else "",
+                **_accounting(facts.get("accounting")),
+            )
     if found:
-        seconds, peak = (list(facts[key] for _, facts in found) for key in ("seconds", "peak_memory"))
-        yield StageLine("all", duration(sum(seconds)), f"at most {size(max(peak))}")
+        times, peaks = (list(facts[key] for _, facts in found) for key in ("seconds", "peak_memory"))
+        yield StageLine("all", duration(sum(times)), f"at most {size(max(peaks))}")
 
 
 def _accounting(found: Mapping[str, Any] | None) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from langxfer.components import Score
 from langxfer.errors import DataError
 from langxfer.report.compare_runs import split_name
 from langxfer.report.crossing import Place
-from langxfer.report.figures import Figure, Series, bar_chart, line_chart
+from langxfer.report.figures import Figure, Series, bar_chart, left_out, line_chart
 from langxfer.report.quantities import duration
 from langxfer.report.seeds import Mean
 from langxfer.report.settings import label
@@ -51,6 +52,7 @@ class SweepPage:
         figures, means: of the main scores; bars where no setting is an axis.
         other_figures, other_means: of the others.
         crossings: score, method, place, interval, the other method, and its place.
+        left_out: what is in no chart, in a sentence.
     """
 
     title: str
@@ -62,6 +64,7 @@ class SweepPage:
     points: tuple[PointLine, ...]
     notes: tuple[str, ...]
     bars: bool
+    left_out: str
 
     @property
     def failed(self) -> tuple[PointLine, ...]:
@@ -89,6 +92,7 @@ def sweep_page(folder: Path) -> SweepPage:
             points=tuple(map(_point, found["points"])),
             notes=tuple(found["notes"]),
             bars=not found["curves"],
+            left_out=_left_out(found, main),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -134,6 +138,17 @@ def _drawn(found: Mapping[str, Any], keep: Callable[[str], bool]) -> Iterator[Fi
     return _bars(
         [{**row, "scores": list(filter(lambda own: keep(_name(own)), row["scores"]))} for row in found["table"]]
     )
+
+
+def _left_out(found: Mapping[str, Any], main: Collection[str]) -> str:
+    """Of bars the rows that are not drawn, of curves the lines; the main scores have charts apart from the others."""
+    if not found["curves"]:
+        languages = max(map(len, _measures(found["table"]).values()), default=0)
+        return left_out(rows=(LINES, len(found["table"])), languages=(LINES, languages))
+    charts = Counter((own["setting"], _name(own)) for own in found["curves"])
+    of_main = sum(score in main for _, score in charts)
+    scores = max(of_main, len(charts) - of_main)
+    return left_out(lines=(LINES, max(charts.values())), scores=(CHARTS, scores))
 
 
 def _curves(curves: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:

@@ -6,7 +6,8 @@ for (const box of document.querySelectorAll(".search")) {
   const verdict = box.querySelector("select");
   const said = box.querySelector("output");
   const items = [...section.querySelectorAll(".exchange")];
-  const texts = items.map((item) => item.textContent.toLowerCase());
+  const words = (item) => [...item.querySelectorAll(".text")].map((text) => text.textContent).join("\n");
+  const texts = items.map((item) => words(item).toLowerCase());
   const search = () => {
     const wanted = field.value.trim().toLowerCase();
     let found = 0;
