@@ -18,6 +18,7 @@ from rich.console import Console
 import langxfer
 from langxfer import cli
 from langxfer.cli.compare import print_comparison
+from langxfer.errors import DataError
 from langxfer.report.compare_runs import check_asked, compare_finished
 from langxfer.report.finished import read_finished
 from tests.conftest import RECIPE, write_rows
@@ -184,11 +185,14 @@ def test_mistakes_are_sentences(verb, folders, home, arguments, said):
         (["clo.yaml", "sft.yaml", "--published", "absent.yaml"], "absent.yaml cannot be read: No such file"),
         (["clo.yaml", "sft.yaml", "-o", "absent/table.md"], "cannot be written: there is no folder absent"),
         (["clo.yaml", "empty"], "neither a run folder (no filled.yaml) nor one that langxfer evaluate"),
+        (["clo.yaml", "lost.yaml"], "error: lost.yaml data.source rowz.jsonl: no such file"),
+        (["clo.yaml", "sft.yaml", "--baseline", "before", "--no-before"], "the baseline before is none of them"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_recipes_do_not_decide_is_checked_before_they_run(verb, home, tmp_path, arguments, said):
     (home / "empty").mkdir(exist_ok=True)
+    (home / "lost.yaml").write_text((home / "sft.yaml").read_text().replace("rows.jsonl", "rowz.jsonl"))
     code, printed, errors = verb("compare", *arguments, "--runs", tmp_path / "runs")
     assert code == 2 and said in " ".join(errors.split()) and not printed
     assert not (tmp_path / "runs").exists()
@@ -196,4 +200,10 @@ def test_what_recipes_do_not_decide_is_checked_before_they_run(verb, home, tmp_p
 
 @pytest.mark.parametrize("baseline", [None, "before", "clo", "2", "clo-0123456789"])
 def test_baselines_that_may_be_there(baseline):
-    check_asked(2, ["clo", "sft"], ["clo-", "sft-"], baseline, None)
+    check_asked(2, ["clo", "sft"], ["clo-0123456789", "sft-0123456789"], baseline, None, None)
+
+
+@pytest.mark.parametrize(("baseline", "before"), [("before", False), ("clo-012345678", None), ("clo-nonsense", None)])
+def test_baselines_that_cannot_be_there(baseline, before):
+    with pytest.raises(DataError, match=f"the baseline {baseline} is none of them: "):
+        check_asked(2, ["clo", "sft"], ["clo-0123456789", "sft-0123456789"], baseline, before, None)

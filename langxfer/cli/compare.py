@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from langxfer import loading, plugins
 from langxfer.cli.options import PluginOption, RunsOption, err, out
-from langxfer.errors import RecipeError
+from langxfer.errors import LangxferError, RecipeError
 from langxfer.report.compare_runs import check_asked, check_several, compare_runs
 from langxfer.report.finished import read_finished
 from langxfer.report.html.writing import write_methods_report
@@ -24,6 +24,7 @@ from langxfer.report.method_formats import FORMATS, HTML, SUFFIXES
 from langxfer.report.recipe_differences import in_words
 
 if TYPE_CHECKING:
+    from langxfer.loading import LoadedRecipe
     from langxfer.report.methods import ComparedRuns, MethodTable
     from langxfer.report.recipe_differences import Difference
 
@@ -97,7 +98,8 @@ def compare(
     check_several(arguments)
     if output is not None:
         _check_writable(output)
-    folders = _folders(arguments, plugin, runs, lambda *names: check_asked(len(arguments), *names, baseline, published))
+    asked = lambda *names: check_asked(len(arguments), *names, baseline, before, published)  # noqa: E731
+    folders = _folders(arguments, plugin, runs, asked)
     from langxfer.engine.runtime import is_main_process
 
     if not is_main_process():
@@ -145,23 +147,37 @@ def _folders(
     runs: Path,
     check: Callable[[Sequence[str], Sequence[str]], None],
 ) -> list[Path]:
-    """What is no folder is a recipe. All recipes are read, and titles and folders checked, before the first is run."""
+    """What is no folder is a recipe. All of them are looked at, and titles and folders checked, before one is run."""
     given = [None if Path(argument).is_dir() else argument for argument in arguments]
     catalog = plugins.load(plugin or ())
     loaded = [name and loading.load_recipe(name, catalog) for name in given]
     if not any(loaded):
         return [Path(argument) for argument in arguments]
     from langxfer.cli.execution import execute
-    from langxfer.engine.folder import named
 
     there = [read_finished(Path(argument)) for argument, own in zip(arguments, loaded, strict=True) if not own]
-    titles = [own.recipe.title for own in loaded if own]
-    folders = [*(run.path.resolve().name for run in there), *(named(title, "") for title in titles)]
-    check([*(run.title for run in there), *titles], folders)
+    recipes = {name: own for name, own in zip(arguments, loaded, strict=True) if own}
+    folders = [*(run.path.resolve().name for run in there), *_foreseen(recipes, runs)]
+    check([*(run.title for run in there), *(own.recipe.title for own in recipes.values())], folders)
     return [
         execute(own, catalog, runs).path if own else Path(argument)
         for argument, own in zip(arguments, loaded, strict=True)
     ]
+
+
+def _foreseen(recipes: Mapping[str, LoadedRecipe], runs: Path) -> list[str]:
+    """The folders of the recipes' runs; what is wrong with any of them is said before hours go into another."""
+    from langxfer.engine.run import foresee
+
+    found, problems = [], []
+    for name, own in recipes.items():
+        try:
+            found.append(foresee(own.recipe, runs).folder)
+        except LangxferError as error:
+            problems += [f"{name}  {sentence}" for sentence in str(error).splitlines()]
+    if problems:
+        raise RecipeError(problems)
+    return found
 
 
 def print_comparison(found: ComparedRuns, console: Console) -> None:
@@ -173,7 +189,7 @@ def print_comparison(found: ComparedRuns, console: Console) -> None:
     if differences.rows:
         console.print(_differences("in what the recipes differ", differences.names, differences.rows))
     if differences.apart:
-        console.print(_differences("and what changes no score", differences.names, differences.apart))
+        console.print(_differences("and what changes no score that is compared", differences.names, differences.apart))
     for table in found.tables:
         for part in _tables(table, console.width):
             console.print(part)

@@ -19,7 +19,7 @@ from langxfer.engine.evaluation_command import evaluation_command
 from langxfer.engine.making import Maker, Outcome
 from langxfer.engine.measured import Measured
 from langxfer.engine.plan import Plan
-from langxfer.engine.plugin_files import plugin_files
+from langxfer.engine.plugin_files import component_code, plugin_files
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.stages import Work, prepare
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
@@ -207,6 +207,7 @@ def _write(path: Path, request: Request, found: dict[str, Outcome], hardware: di
         "versions": versions(),
         "hardware": hardware,
         "plugins": plugin_files(request.evaluating.evaluators),
+        "code": component_code(request.evaluating.evaluators),
         "command": evaluation_command(request.measured, request.evaluating, request.recipe is not None),
     }
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
@@ -218,7 +219,14 @@ def _made_with(run: Path) -> dict[str, Any] | None:
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
         data = {"identity": manifest["data"]["identity"]}
         names = ("run_key", "model", "versions", "hardware", "plugins")
-        translated = next(own["key"] for own in manifest["stages"] if own["stage"] == "translate")
-        return {"data": data, "translated": translated, **{name: manifest[name] for name in names}}
+        stages = manifest["stages"]
+        translated = next(own["key"] for own in stages if own["stage"] == "translate")
+        trained = [
+            {name: own[name] for name in ("stage", "artifact", "key", "hardware", "versions") if name in own}
+            for own in stages
+            if own["artifact"].startswith("train/")
+        ]
+        found = {"data": data, "translated": translated, "stages": trained, "code": manifest.get("code", {})}
+        return {**found, **{name: manifest[name] for name in names}}
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return None

@@ -28,7 +28,7 @@ from langxfer.data import drop_partial_line, read_jsonl, write_jsonl
 from langxfer.engine import model_files, stages, translation_report, weights
 from langxfer.engine.models import licence_of
 from langxfer.engine.plan import Plan, outlook
-from langxfer.engine.plugin_files import plugin_files
+from langxfer.engine.plugin_files import component_code, plugin_files
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
 from langxfer.engine.versions import versions
 from langxfer.events import Event, Progress, StepFinished
@@ -147,6 +147,7 @@ class RunFolder:
             "about": {f"{own.kind} {own.name}": _about(own) for own in recipe.components()},
             "overrides": list(self._written.overrides) if self._written else [],
             "plugins": plugin_files(recipe.components(), self._written.plugins if self._written else ()),
+            "code": component_code(recipe.components()),
             "stages": [
                 {
                     "stage": o.stage.label,

@@ -274,7 +274,9 @@ def licence_of(folder: Path) -> dict[str, str] | None:
     except Exception:  # somebody else's YAML, which decides nothing here
         return None
     names = ("license", "license_name", "license_link")
-    return {name: str(values[name]) for name in names if values.get(name)} or None
+    found = {name: values[name] for name in names if values.get(name)}
+    texts = {name: ", ".join(map(str, own)) if isinstance(own, list) else str(own) for name, own in found.items()}
+    return texts or None
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -26,6 +26,16 @@ def plugin_files(components: Iterable[Component], known: Iterable[tuple[str, str
     return [{"file": name, "sha256": sha256} for name, sha256 in found]
 
 
+def component_code(components: Iterable[Component]) -> dict[str, str]:
+    """Of components that are written in plugin files, by kind and name: what stands for the bytes of that file.
+
+    A file may be renamed, and one of the same name may hold something else; what a recipe names is the component.
+    """
+    modules = {f"{own.kind} {own.name}": type(own).__module__ for own in _every(components)}
+    found = {name: module.removeprefix(PLUGIN_FILE) for name, module in modules.items()}
+    return {name: digits for name, digits in found.items() if digits != modules[name]}
+
+
 def _every(components: Iterable[Component]) -> Iterator[Component]:
     for own in components:
         yield own

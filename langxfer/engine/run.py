@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from langxfer.components import Score
 from langxfer.engine import evaluate, folder, plan, preflight, stages
@@ -22,6 +22,9 @@ from langxfer.errors import DataError
 from langxfer.events import Event, Notice
 from langxfer.recipe import Recipe
 from langxfer.report.comparison import Comparison, compare_all
+
+if TYPE_CHECKING:
+    from langxfer.engine.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -86,17 +89,9 @@ def run(
         StageError: a stage failed; what was finished is kept, and the next run goes on there.
         ArtifactError: something cannot be stored.
     """
-    from langxfer.engine.runtime import Runtime
-
-    recipe = recipe.resolved(Path.cwd())
-    require(recipe.tracking)
-    runtime = Runtime(recipe.compute)
-    store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
-    preflight.check_files(recipe.evaluators, examples, runtime)
-    made = plan.build(recipe)
-    stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
-    preflight.check_requests(stages_of, store, examples, runtime)
-    layout = folder.RunFolder(Path(runs) / folder.name_of(recipe, made.key))
+    seen = foresee(recipe, runs)
+    recipe, made, store, runtime = seen.recipe, seen.plan, seen.store, seen.runtime
+    layout = folder.RunFolder(Path(runs) / seen.folder)
     if runtime.main:
         _begin(layout, recipe, made, store, written)
 
@@ -124,6 +119,40 @@ def run(
             layout.finish(result, work)
     runtime.barrier()
     return result
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A run that can begin."""
+
+    recipe: Recipe
+    plan: Plan
+    store: Store
+    runtime: Runtime
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        return folder.name_of(self.recipe, self.plan.key)
+
+
+def foresee(recipe: Recipe, runs: Path | str = "runs") -> Foreseen:
+    """See what can be seen before a run computes anything: model, data, devices, and what evaluators need.
+
+    Raises:
+        RecipeError, DataError, PluginError: as ``run`` does.
+    """
+    from langxfer.engine.runtime import Runtime
+
+    recipe = recipe.resolved(Path.cwd())
+    require(recipe.tracking)
+    runtime = Runtime(recipe.compute)
+    store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
+    preflight.check_files(recipe.evaluators, examples, runtime)
+    made = plan.build(recipe)
+    stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
+    preflight.check_requests(stages_of, store, examples, runtime)
+    return Foreseen(recipe, made, store, runtime)
 
 
 def _begin(layout: folder.RunFolder, recipe: Recipe, made: Plan, store: Store, written: Written | None) -> None:

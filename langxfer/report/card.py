@@ -13,6 +13,7 @@ from langxfer.report.licences import licence
 from langxfer.report.made_by import MadeBy, dropped, made_by
 from langxfer.report.paths import shown_file, without_folders
 from langxfer.report.samples import cell
+from langxfer.report.score_names import languages_of
 from langxfer.report.tables import format_score, how_compared, score_rows
 
 USE = """\
@@ -181,7 +182,8 @@ def _limits(run: Finished, data: Mapping[str, Any]) -> list[str]:
     if data["format"] != "parallel":
         lines.append("- The training data is translated by a machine and carries its errors.")
     lines += [f"- Measured to be worse than before: {cell(name)}." for name in _worse(run)]
-    measured = {score.name.rpartition("/")[2] for own in run.after.values() for score in own.scores}
+    scores = [score for own in run.after.values() for score in own.scores if score.value is not None]
+    measured = {tag for score in scores for tag in languages_of(score.name)}
     lines += [f"- No score is of {language(tag).name}." for tag in data["target_languages"] if tag not in measured]
     return lines
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from langxfer.report.finished import Finished
 from langxfer.report.licences import Licence
+from langxfer.report.score_names import languages_of, split_name
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -56,20 +57,19 @@ def _results(run: Finished) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
     assert run.recipe is not None
-    tags = {run.recipe["data"]["source_language"], *run.recipe["data"]["target_languages"]}
     for evaluator, found in run.after.items():
         for score in found.scores:
-            parts = score.name.split("/")
-            spoken = [part for part in parts[1:] if part in tags]
+            measure, column = split_name(score.name)
+            spoken = column if languages_of(score.name) else None
             if score.value is None:
                 continue
             about = {"unit": score.unit, "standard_error": score.standard_error, "n": score.n}
             yield EvalResult(
                 task_type="text-generation",
                 dataset_type=evaluator,
-                dataset_name=" ".join([evaluator, *(f"({tag})" for tag in spoken)]),
-                dataset_config=spoken[0] if spoken else None,
-                metric_type="/".join(part for part in parts[1:] if part not in tags) or evaluator,
+                dataset_name=f"{evaluator} ({spoken})" if spoken else evaluator,
+                dataset_config=spoken,
+                metric_type=(measure if spoken else score.name.partition("/")[2]) or evaluator,
                 metric_name=score.name,
                 metric_value=score.value,
                 metric_args={**about, "signature": score.signature},

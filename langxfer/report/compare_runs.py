@@ -14,13 +14,14 @@ from typing import Any
 
 from langxfer.components import Evaluation
 from langxfer.errors import DataError
-from langxfer.languages import LANGUAGES
 from langxfer.report.comparison import check_comparable, compare_all
 from langxfer.report.finished import Finished, read_finished
 from langxfer.report.methods import Cell, ComparedRuns, Measure, MethodRow, MethodTable
 from langxfer.report.published import Published, PublishedNumber, read_published
 from langxfer.report.recipe_differences import RecipeDifferences, recipe_differences
+from langxfer.report.score_names import split_name
 from langxfer.report.seeds import interval_of
+from langxfer.signatures import signature_parts
 
 BEFORE = "before"  # the row of the unadapted model
 NAMED = 3  # scores named in a note, before the rest is counted
@@ -96,24 +97,6 @@ def compare_finished(
     return ComparedRuns(tuple(methods), against, differences, tuple(_tables(cells, shown)), tuple(notes))
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """Measure and column of a score: ``belebele/de/cut`` is (cut, de), ``held_out/margin/en-over-de`` is
-    (margin, en-over-de). A score without a language is a column of its own.
-    """
-    parts = name.split("/")[1:]
-    place = next((at for at in reversed(range(len(parts))) if _is_language(parts[at])), None)
-    if place is None:
-        return "", "/".join(parts) or "score"
-    return "/".join(parts[:place] + parts[place + 1 :]), parts[place]
-
-
-def _is_language(part: str) -> bool:
-    """A tag, or two of them: ``en-de``, ``en-over-de``."""
-    steps = part.split("-")
-    pairs = (("-".join(steps[:at]), "-".join(steps[at:]).removeprefix("over-")) for at in range(1, len(steps)))
-    return part in LANGUAGES or any(one in LANGUAGES and other in LANGUAGES for one, other in pairs)
-
-
 def _names(runs: Sequence[Finished]) -> list[str]:
     """Titles; of those that are not unique, the names of the folders."""
     names = [run.title for run in runs]
@@ -146,31 +129,52 @@ def _chosen(evaluations: Mapping[str, Evaluation], only: Sequence[str]) -> dict[
 def _before(
     runs: Sequence[Mapping[str, Evaluation]], differences: RecipeDifferences
 ) -> tuple[dict[str, Evaluation], list[str]]:
-    """The evaluations before training that all runs share, and why some are missing."""
+    """The scores before training that no two runs dispute, by evaluator, and why others are missing."""
     if "model" in differences.parts or differences.unknown:
         return {}, ["not all are known to start from the same model."]
-    found: dict[str, Evaluation] = {}
-    reasons: dict[str, str] = {}
-    for run in runs:
-        for name, own in run.items():
-            try:
-                check_comparable(found.setdefault(name, own), own)
-            except DataError as error:
-                reasons[name] = f"by {name}, the measurements of it differ: {_reason(error)}"
-    shared = {name: own for name, own in found.items() if name not in reasons}
-    return shared, list(reasons.values()) if found else ["none of them has measured it."]
+    found: dict[str, dict[str, Evaluation]] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    for evaluator, own in (pair for run in runs for pair in run.items()):
+        for score in own.scores:
+            first = found.setdefault(evaluator, {}).setdefault(score.name, own)
+            old = next(other for other in first.scores if other.name == score.name)
+            _, obstacle = _pair(Evaluation([old], first.rows), Evaluation([score], own.rows))
+            if obstacle is not None:
+                reasons[evaluator, score.name] = f"by {evaluator}, the measurements of it differ: {obstacle}"
+    shared = {
+        name: _together({score: own for score, own in scores.items() if (name, score) not in reasons})
+        for name, scores in found.items()
+    }
+    said = list(dict.fromkeys(reasons.values())) if found else ["none of them has measured it."]
+    return {name: own for name, own in shared.items() if own.scores}, said
+
+
+def _together(scores: Mapping[str, Evaluation]) -> Evaluation:
+    """Scores, by name, with the rows of the evaluations that they are from."""
+    rows: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for own in {id(own): own for own in scores.values()}.values():
+        for row in own.rows:
+            known = rows.setdefault((row["id"], row.get("language")), dict(row))
+            known["scores"] = {**row.get("scores", {}), **known.get("scores", {})}
+    return Evaluation([next(s for s in own.scores if s.name == name) for name, own in scores.items()], [*rows.values()])
 
 
 def check_asked(
-    count: int, titles: Sequence[str], folders: Sequence[str], baseline: str | None, published: Path | None
+    count: int,
+    titles: Sequence[str],
+    folders: Sequence[str],
+    baseline: str | None,
+    before: bool | None,
+    published: Path | None,
 ) -> None:
     """See what can be seen before there are runs: the file of published numbers, and a baseline that none can be.
 
     Args:
         count: how many runs are compared.
         titles: of the runs.
-        folders: names of their folders, or, of runs that are not there yet, how they begin.
+        folders: names of their folders.
         baseline: as ``compare_runs`` takes it.
+        before: likewise.
         published: likewise.
 
     Raises:
@@ -179,9 +183,9 @@ def check_asked(
     if published is not None:
         read_published(published)
     numbers = [str(number) for number in range(1, count + 1)]
-    if baseline is None or baseline in (BEFORE, *titles, *numbers) or baseline.startswith(tuple(folders)):
-        return
-    raise DataError(_no_baseline(baseline, [BEFORE, *titles], count))
+    rows = [BEFORE, *titles] if before is not False else titles
+    if baseline is not None and baseline not in (*rows, *numbers, *folders):
+        raise DataError(_no_baseline(baseline, rows, count))
 
 
 def _no_baseline(wanted: str | int, names: Iterable[str], count: int) -> str:
@@ -227,19 +231,33 @@ def _cells(methods: Mapping[str, Mapping[str, Evaluation]], baseline: str) -> di
 def _pair(first: Evaluation, second: Evaluation) -> tuple[tuple[Evaluation, Evaluation], str | None]:
     """Two evaluations of one score as they can be compared, or why not.
 
-    Evaluations of several languages need not have them all in common: the items of the score's own are enough.
+    Evaluations of several languages need not have them all in common: the items that count for the score are enough.
     """
-    _, column = split_name(second.scores[0].name)
-    narrow = tuple(Evaluation(e.scores, [r for r in e.rows if r.get("language") == column]) for e in (first, second))
     reason = ""
-    for pair in ((first, second), narrow):
+    for pair in ((first, second), *(tuple(map(of, (first, second))) for of in (_of_language, _counting))):
         if pair[1].rows or not second.rows:
             try:
                 check_comparable(*pair)
                 return pair, None
             except DataError as error:
                 reason = _reason(error)
+    texts = {signature_parts(own.scores[0].signature).get("items") for own in (first, second)}
+    if len(texts) == 1 and None not in texts:
+        ids = [min(str(row["id"]) for row in own.rows) for own in (first, second) if own.rows]
+        reason = f"the items are the same texts under other names ({' and '.join(ids)}), so they cannot be paired."
     return (first, second), reason
+
+
+def _of_language(evaluation: Evaluation) -> Evaluation:
+    """With the rows of the language of its one score."""
+    _, column = split_name(evaluation.scores[0].name)
+    return Evaluation(evaluation.scores, [row for row in evaluation.rows if row.get("language") == column])
+
+
+def _counting(evaluation: Evaluation) -> Evaluation:
+    """With the rows that have a value for its one score, where rows are of more than one language."""
+    name = evaluation.scores[0].name
+    return Evaluation(evaluation.scores, [row for row in evaluation.rows if name in row.get("scores", {})])
 
 
 def _reason(error: DataError) -> str:
@@ -302,6 +320,9 @@ def _no_published(published: Published, numbers: Sequence[PublishedNumber], mode
     name, model = published.path.name, " or ".join(models)
     if numbers:
         return f"None of the published numbers of {model} ({name}) is of a score that is shown."
+    languages = published.languages_of(models)
+    if languages:
+        return f"The published numbers of {model} ({name}) are of models that were adapted to {', '.join(languages)}."
     return f"There are no published numbers of {model} in {name}."
 
 

@@ -208,11 +208,24 @@ class _Evaluator(_Some):
     peak_memory: float
 
 
+class _MadeWith(_Some):
+    """Of the run whose model was measured."""
+
+    model: _Origin
+    data: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    hardware: _Hardware
+    plugins: list[_Plugin] = []
+    stages: list[dict[str, Any]] = []
+    code: dict[str, str] = {}
+
+
 class EvaluationManifest(_Some):
     """An evaluation's ``manifest.json``."""
 
     model: _Measured
     evaluators: dict[str, _Evaluator]
+    run: _MadeWith | None = None
     versions: dict[str, str]
     hardware: _Hardware
 

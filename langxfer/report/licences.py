@@ -12,7 +12,7 @@ from langxfer.errors import RecipeError
 from langxfer.report.finished import Finished
 from langxfer.report.paths import shown_file
 
-NONCOMMERCIAL = re.compile(r"(?:^|[-_ ])nc(?:$|[-_ ])", re.IGNORECASE)  # cc-by-nc-4.0
+NONCOMMERCIAL = re.compile(r"(?:^|[-_ ])nc(?:$|[-_ ,])|non-?commercial", re.IGNORECASE)  # cc-by-nc-4.0
 # The identifiers that the hub takes for ``license`` in a card, by family.
 IDS = re.findall(
     r"\S+",
@@ -28,6 +28,7 @@ IDS = re.findall(
     h-research intel-research fair-noncommercial-research-license unknown other
     """,
 )
+UNDECIDED = ("unknown", "other")  # identifiers too, and they say nothing
 # Part of a run, pattern in what the recipe says of it, and what is known of the things so named.
 KNOWN = (
     ("translator", "nllb", "the checkpoints of NLLB-200 are published under CC BY-NC 4.0"),
@@ -71,7 +72,7 @@ def licence(run: Finished, chosen: str | None = None) -> Licence:
     if chosen:
         return Licence({"license": chosen}, (f"This model: `{chosen}`.", *sentences))
     known = base.get("license")
-    if known and known != "other" and shipped and not hints:
+    if known in IDS and known not in UNDECIDED and shipped and not hints:
         return Licence({"license": known}, (f"This model: `{known}`, that of the base model.", *sentences))
     undecided = "This model: not decided. The licences of the base model and of the data apply to it: check them."
     return Licence({"license": "other", "license_name": "not-decided"}, (undecided, *sentences))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,27 @@ def made_by(finished: Finished) -> tuple[MadeBy, ...]:
     The manifest's own are those of the last invocation, which may have found everything made elsewhere. They stand in
     where no stage says where it was made.
     """
+    return trained_by(finished.manifest) if finished.kind == "run" else measured_by(finished)
+
+
+def trained_by(manifest: Mapping[str, Any]) -> tuple[MadeBy, ...]:
+    """Of the training stages in a run's manifest, or in what an evaluation of the run keeps of it."""
+    return _different(manifest, [own for own in manifest.get("stages", ()) if _is_training(own)])
+
+
+def measured_by(finished: Finished) -> tuple[MadeBy, ...]:
+    """Of the evaluations of the adapted model."""
     manifest = finished.manifest
-    if finished.kind == "run":
-        stages = [stage for stage in manifest["stages"] if stage["artifact"].startswith("train/")]
-    else:
-        stages = list(manifest["evaluators"].values())
+    if finished.kind == "evaluation":
+        return _different(manifest, manifest.get("evaluators", {}).values())
+    return _different(manifest, [own for own in manifest["stages"] if own["stage"].startswith("evaluate after: ")])
+
+
+def _is_training(stage: Mapping[str, Any]) -> bool:
+    return str(stage.get("artifact", "")).startswith("train/")
+
+
+def _different(manifest: Mapping[str, Any], stages: Iterable[Mapping[str, Any]]) -> tuple[MadeBy, ...]:
     found = [MadeBy(stage["hardware"], stage["versions"]) for stage in stages if "hardware" in stage]
     last = MadeBy(manifest["hardware"], manifest["versions"])
     return tuple(own for number, own in enumerate(found) if own not in found[:number]) or (last,)

@@ -99,7 +99,7 @@ def _number(row: MethodRow, cell: Cell) -> dict[str, Any]:
 def _tested(cell: Cell) -> dict[str, Any]:
     compared = cell.comparison
     if compared is None or compared.effect is None:
-        return {"note": cell.obstacle or (compared and compared.untested)}
+        return {"difference": cell.difference, "note": cell.obstacle or (compared and compared.untested)}
     known = compared.record()["effect"]
     effect = {name: known[name] for name in ("difference", "low", "high", "p", "test")}
     return {**effect, "adjusted_p": compared.adjusted_p, "verdict": compared.verdict}
@@ -124,7 +124,7 @@ def _differences(found: ComparedRuns) -> Iterator[tuple[str, Sequence[Difference
     if found.differences.rows:
         yield "In what the recipes differ", found.differences.rows
     if found.differences.apart:
-        yield "Other differences, which change no score", found.differences.apart
+        yield "Other differences, which change no score that is compared", found.differences.apart
 
 
 def _sources(found: ComparedRuns) -> list[str]:

@@ -41,10 +41,19 @@ class Cell:
         """The difference to the baseline with its interval, and a star where it is more than noise."""
         return NOT_COMPARABLE if self.obstacle else Row(self.against, self.score, self.comparison).change
 
+    @property
+    def difference(self) -> float | None:
+        """To the baseline, tested or not; None where there is none, or the two are not comparable."""
+        if self.comparison is not None and self.comparison.effect is not None:
+            return self.comparison.effect.difference
+        known = self.against is not None and self.against.value is not None and self.score.value is not None
+        return self.score.value - self.against.value if known and not self.obstacle else None  # type: ignore
+
     def record(self) -> dict[str, Any]:
         """As JSON values."""
         compared = self.comparison.record() if self.comparison else None
-        own = {"score": asdict(self.score), "interval": list(self.interval)}
+        own: dict[str, Any] = {"score": asdict(self.score), "interval": list(self.interval)}
+        own["difference"] = self.difference
         return {**own, "comparison": compared, "obstacle": self.obstacle}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,10 @@ class Published:
         found = (number for number in self.numbers if number.model in models)
         return [number for number in found if number.language is None or number.language in languages]
 
+    def languages_of(self, models: Sequence[str]) -> list[str]:
+        """The languages to which models were adapted in the numbers of these ones."""
+        return list(dict.fromkeys(own.language for own in self.numbers if own.model in models and own.language))
+
     def notes_on(self, numbers: Sequence[PublishedNumber]) -> list[str]:
         """The notes that concern any of the numbers."""
         return [note.text for note in self.notes if any(note.concerns(number) for number in numbers)]
@@ -111,9 +115,21 @@ def read_published(path: Path) -> Published:
         numbers = _File.model_validate(read.values)
     except ValidationError as error:
         problems += [(read.place(item["loc"]), _said(item)) for item in error.errors()]
+    else:
+        problems += _repeated(read, numbers.numbers)
     if problems:
         raise DataError("\n".join(dict.fromkeys(f"{place}  {sentence}" for place, sentence in problems)))
     return Published(path, numbers.numbers, numbers.notes)
+
+
+def _repeated(read: RecipeText, numbers: Sequence[PublishedNumber]) -> Iterator[tuple[str, str]]:
+    """Numbers of one score by one method, of which a table could show one alone."""
+    first: dict[PublishedNumber, int] = {}
+    for at, number in enumerate(numbers):
+        same = number.model_copy(update={"value": 0.0, "standard_error": None})
+        if first.setdefault(same, at) != at:
+            sentence = f"numbers[{at}] is of the same score and method as numbers[{first[same]}]. Keep one of them."
+            yield read.place(("numbers", at)), sentence
 
 
 def _text(path: Path) -> str:

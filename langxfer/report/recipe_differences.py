@@ -13,15 +13,17 @@ from typing import Any
 from langxfer.components import numbered
 from langxfer.recipe_text import Path, shown
 from langxfer.report.finished import Finished
+from langxfer.report.made_by import MadeBy, measured_by, trained_by
 
 ABSENT = "–"  # in place of a value that a recipe does not have
-# Sections that change no score: names, demands, reports on the data, where steps are shown, speed.
-APART = frozenset({"title", "requires", "quality", "tracking", "compute"})
+# Sections that change no score: names, demands, reports on the data, where steps are shown, speed. Nor do evaluators
+# change a model, and of what they measured otherwise nothing is compared.
+APART = frozenset({"title", "requires", "quality", "tracking", "compute", "evaluators"})
 # Of the identity of data, what recipes say themselves; the rest stands for the bytes.
 OF_THE_RECIPE = frozenset(
     {
         *("format", "fields", "source_language", "target_languages", "validation", "seed", "filters"),
-        "replies_per_prompt",
+        *("replies_per_prompt", "subset", "split"),
     }
 )
 SOURCES = ("model.source", "data.source")
@@ -52,6 +54,7 @@ class RecipeDifferences:
         apart: what differs and changes no score.
         unadapted: names of models that are the others' before training.
         unknown: names of other models without a recipe.
+        unsure: those with a recipe, of which nobody knows on what bytes and by what code they were trained.
         warnings: of other bytes under the same name, other libraries, other devices, other code in measuring.
     """
 
@@ -60,6 +63,7 @@ class RecipeDifferences:
     apart: tuple[Difference, ...]
     unadapted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -70,7 +74,7 @@ class RecipeDifferences:
     @property
     def of_objectives(self) -> bool:
         """Whether what is compared are objectives: nothing else differs, as far as anything can tell."""
-        return self.parts == ("objective",) and not self.unknown
+        return self.parts == ("objective",) and not self.unknown and not self.unsure
 
     @property
     def verdict(self) -> str:
@@ -83,16 +87,20 @@ class RecipeDifferences:
                 f"{_listed(self.unknown)}: measured without a recipe, so in what the models differ is unknown, and "
                 "this is NOT known to be a comparison of objectives."
             )
+        if self.unsure:
+            sentences.append(
+                f"{_listed(self.unsure)}: the manifest of the run is lost, so whether data, model and code were the "
+                "same is unknown, and this is NOT known to be a comparison of objectives."
+            )
         return " ".join(sentences) or f"There is one recipe only, of {_listed(self.names)}."
 
     def _of_recipes(self) -> str:
         who = _listed(self.names) if self.unknown or self.unadapted else "The recipes"
         if not self.rows:
-            return f"{who} differ in nothing that affects results."
+            return f"{who} differ in nothing that affects results" + (" and is known." if self.unsure else ".")
         if self.parts == ("objective",):
-            return f"{who} differ in the objective only" + (
-                "." if self.unknown else ": this is a comparison of objectives."
-            )
+            known = not self.unknown and not self.unsure
+            return f"{who} differ in the objective only" + (": this is a comparison of objectives." if known else ".")
         others = ", ".join(row.path for row in self.rows if row.part != "objective")
         where = " and ".join(self.parts)
         if len(self.parts) == 1:
@@ -115,6 +123,7 @@ class RecipeDifferences:
             "differences_without_effect": apart,
             "unadapted": list(self.unadapted),
             "unknown": list(self.unknown),
+            "unsure": list(self.unsure),
             "warnings": list(self.warnings),
         }
 
@@ -138,6 +147,7 @@ def recipe_differences(runs: Mapping[str, Finished]) -> RecipeDifferences:
         apart=(*(row for row in found if row.part in APART), *moved),
         unadapted=unadapted,
         unknown=tuple(name for name in runs if name not in known and name not in unadapted),
+        unsure=tuple(name for name, own in known.items() if not made_with(own)),
         warnings=(*warnings, *_surroundings(runs)),
     )
 
@@ -226,12 +236,21 @@ def _translated(manifest: Mapping[str, Any]) -> str | None:
 
 
 def _other_code(known: Mapping[str, Finished]) -> Iterator[Difference]:
-    """Plugin files of one name that are not the same."""
-    code = [{own["file"]: own["sha256"][:12] for own in made_with(run).get("plugins", ())} for run in known.values()]
-    for file in dict.fromkeys(file for own in code for file in own):
-        values = tuple(own.get(file, ABSENT) for own in code)
+    """Components of one name that are not the same code; in older manifests, plugin files of one name."""
+    made = [made_with(run) for run in known.values()]
+    if all("code" in own for own in made):
+        code = [{f"code of {name}": own for name, own in _of_training(manifest["code"])} for manifest in made]
+    else:
+        code = [{f"code in {own['file']}": own["sha256"][:12] for own in m.get("plugins", ())} for m in made]
+    for place in dict.fromkeys(place for own in code for place in own):
+        values = tuple(own.get(place, ABSENT) for own in code)
         if len({*values} - {ABSENT}) > 1:
-            yield Difference(f"code in {file}", "plugins", values)
+            yield Difference(place, "plugins", values)
+
+
+def _of_training(code: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The code that made a model. What measured it is in signatures, and in warnings."""
+    yield from ((name, digits) for name, digits in code.items() if not name.startswith(("evaluator ", "judge ")))
 
 
 def _start(finished: Finished) -> str | None:
@@ -241,12 +260,11 @@ def _start(finished: Finished) -> str | None:
 
 
 def _surroundings(runs: Mapping[str, Finished]) -> Iterator[str]:
-    """Other libraries, other plugin files of one name, other devices; in training or in measuring."""
-    made = {name: made_with(own) for name, own in runs.items() if made_with(own)}
-    measured = {name: own.manifest for name, own in runs.items()}
+    """Other libraries, other code of one name, other devices; in training or in measuring."""
+    made = {name: _parts_of(trained_by(made_with(own)), made_with(own)) for name, own in runs.items() if made_with(own)}
+    measured = {name: _parts_of(measured_by(own), own.manifest) for name, own in runs.items()}
     said: set[str] = set()
-    for when, manifests in (("made", made), ("measured", measured)):
-        parts = {name: dict(_parts_of(own)) for name, own in manifests.items()}
+    for when, parts in (("made", made), ("measured", measured)):
         for part in dict.fromkeys(part for own in parts.values() for part in own):
             values = {name: own[part] for name, own in parts.items() if part in own}
             text = f"other {part}: {_grouped(values)}"
@@ -255,10 +273,15 @@ def _surroundings(runs: Mapping[str, Finished]) -> Iterator[str]:
                 yield f"The models were {when} with {text}."
 
 
-def _parts_of(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from ((f"versions of {library}", version) for library, version in manifest["versions"].items())
-    yield from ((f"code in {own['file']}", own["sha256"][:12]) for own in manifest.get("plugins", ()))
-    yield "devices", manifest["hardware"]["device"]
+def _parts_of(made: Sequence[MadeBy], manifest: Mapping[str, Any]) -> dict[str, str]:
+    """By what people call it, a version, a device or what stands for code; several where stages were made apart."""
+    names = dict.fromkeys(name for own in made for name in own.versions)
+    found = {f"versions of {name}": [own.versions[name] for own in made if name in own.versions] for name in names}
+    found |= {f"code of {name}": [digits] for name, digits in manifest.get("code", {}).items()}
+    if "code" not in manifest:
+        found |= {f"code in {own['file']}": [own["sha256"][:12]] for own in manifest.get("plugins", ())}
+    found["devices"] = [own.hardware["device"] for own in made]
+    return {name: ", then ".join(dict.fromkeys(own)) for name, own in found.items()}
 
 
 def _grouped(values: Mapping[str, str]) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
 import langxfer
+from langxfer.components import Evaluation, Score
+from langxfer.engine.models import licence_of
 from langxfer.errors import RecipeError
 from langxfer.recipe_text import RecipeText
 from langxfer.report.card import model_card
 from langxfer.report.finished import Finished, read_finished
 from langxfer.report.licences import licence
 from langxfer.report.paths import known_paths, shown_text, without_folders, without_known
+from langxfer.report.score_names import languages_of, split_name
 from langxfer.testing import tiny_model
 from tests.conftest import RECIPE, write_rows
 
@@ -55,7 +59,7 @@ def test_the_hub_reads_the_front_matter(run: Finished, card: str) -> None:
     for name, score in wanted.items():
         assert found[name].metric_value == score.value
         assert found[name].metric_args["signature"] == score.signature
-        assert found[name].dataset_config == next((own for own in name.split("/") if own in ("en", "de")), None)
+        assert found[name].dataset_config == (split_name(name)[1] if languages_of(name) else None)
 
 
 def test_it_says_what_was_done(run: Finished, card: str) -> None:
@@ -115,6 +119,20 @@ def test_no_folder_of_this_machine_is_in_it(run: Finished, card: str) -> None:
         assert part not in card
 
 
+def test_a_score_of_a_pair_of_languages_is_of_both(run: Finished) -> None:
+    names = ("translation_quality/en-de/chrf++", "held_out/margin/en-over-de", "belebele/de")
+    for name in names:
+        after = {"quiz": Evaluation([Score(name, 1.0, None, 6, "s")], [])}
+        assert "No score is of German." not in model_card(replace(run, after=after))
+    nothing = {"quiz": Evaluation([Score("belebele/de", None, None, 0, "s"), Score("x/en", 1.0, None, 1, "s")], [])}
+    assert "No score is of German." in model_card(replace(run, after=nothing))
+
+
+def test_several_licences_of_a_base_model_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense:\n- mit\n- apache-2.0\n---\n")
+    assert licence_of(tmp_path) == {"license": "mit, apache-2.0"}
+
+
 def test_licences_are_said_and_not_decided(run: Finished, card: str) -> None:
     assert run.manifest["model"]["licence"] == {
         "license": "other",
@@ -142,6 +160,13 @@ def terms(base: str | None, source: str, translator: str = "m2m100", chosen: str
         (("cc-by-nc-4.0", "langxfer:pairs.jsonl"), {"license": "other", "license_name": "not-decided"}),
         (("apache-2.0", "langxfer:pairs.jsonl", "nllb"), {"license": "other", "license_name": "not-decided"}),
         ((None, "rows.jsonl", "m2m100", "mit"), {"license": "mit"}),
+        (("unknown", "langxfer:pairs.jsonl"), {"license": "other", "license_name": "not-decided"}),
+        (("Apache 2.0", "langxfer:pairs.jsonl"), {"license": "other", "license_name": "not-decided"}),
+        (("mit, apache-2.0", "langxfer:pairs.jsonl"), {"license": "other", "license_name": "not-decided"}),
+        (
+            ("fair-noncommercial-research-license", "langxfer:pairs.jsonl"),
+            {"license": "other", "license_name": "not-decided"},
+        ),
     ],
 )
 def test_a_licence_is_given_only_where_all_parts_are_known(given, expected) -> None:

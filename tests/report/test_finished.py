@@ -194,6 +194,19 @@ def test_an_evaluation_that_was_cut(tmp_path: Path):
         read_finished(tmp_path)
 
 
+@pytest.mark.parametrize("damage", [{"versions": None}, {"model": {"source": "x"}}, {"data": None}, {"code": []}])
+def test_an_evaluation_of_a_run_of_which_not_enough_is_left(tmp_path: Path, damage: dict[str, Any]):
+    hardware = {"device": "cpu", "processes": 1, "system": "s", "machine": "m"}
+    made = {"model": {"source": "x", "weights": "w"}, "data": {"identity": {}}, "versions": {}, "hardware": hardware}
+    manifest = {"model": {"name": "x", "source": "x"}, "evaluators": {}, "versions": {}, "hardware": hardware}
+    (tmp_path / "scores.jsonl").write_text("")
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "run": made}))
+    assert read_finished(tmp_path).kind == "evaluation"
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "run": {**made, **damage}}))
+    with pytest.raises(DataError, match=r"manifest.json, run\..*The same langxfer evaluate writes it anew"):
+        read_finished(tmp_path)
+
+
 def test_a_run_that_is_not_finished_is_no_finished_run(result, tmp_path):
     (tmp_path / "filled.yaml").write_bytes((result.path / "filled.yaml").read_bytes())
     with pytest.raises(DataError, match="not finished"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +14,12 @@ from scipy.stats import binomtest
 
 from langxfer.components import Evaluation, Score
 from langxfer.errors import DataError
-from langxfer.report.compare_runs import compare_finished, compare_runs, split_name
+from langxfer.report.compare_runs import compare_finished, compare_runs
+from langxfer.report.method_formats import FORMATS
 from langxfer.report.methods import Cell, ComparedRuns
 from langxfer.report.published import read_published
+from langxfer.report.score_names import languages_of, split_name
+from langxfer.statistics import wilson
 from tests.report.finished_values import HALF, MOST, finished, shares
 
 SFT = {"phases.0.objective": {"name": "sft"}}
@@ -104,6 +110,56 @@ def test_languages_that_one_has_alone_leave_the_others_comparable(two):
     assert "belebele/zh: clo has no such score, so there is no difference to it." in found.notes
 
 
+def of_pairs(name: str, targets: Sequence[str], items: str) -> Evaluation:
+    """As held_out: rows have no language of their own, and say of which scores they are."""
+    ids = [f"row{n}/{tag}" for tag in targets for n in range(6)]
+    scores = [f"{name}/bits/{tag}" for tag in targets]
+    rows = [{"id": own, "scores": {f"{name}/bits/{own[-2:]}": float(own[3])}} for own in ids]
+    return Evaluation([Score(own, 2.5, 0.5, 6, f"items:{items}", "bits", False) for own in scores], rows)
+
+
+def test_items_of_a_score_are_paired_though_one_evaluation_has_others_too(two):
+    for run, targets in zip(two, (["de"], ["de", "fr"]), strict=True):
+        run.after["held_out"] = of_pairs("held_out", targets, "i")
+        run.before["held_out"] = of_pairs("held_out", targets, "i")
+    found = compare_finished(two)
+    by = cells(found)
+    assert by["sft", "held_out/bits/de"].comparison.effect.n == 6
+    assert by["before", "held_out/bits/de"].comparison.effect.n == 6
+    assert by["before", "held_out/bits/fr"].value == by["sft", "held_out/bits/fr"].value
+    assert not [note for note in found.notes if "common" in note]
+
+
+def test_the_same_texts_under_other_names_are_called_that(two):
+    two[0].after["held_out"], two[1].after["held_out"] = (
+        of_pairs("held_out", ["de"], "i"),
+        of_pairs("held_out", ["fr"], "i"),
+    )
+    for run in two:
+        own = run.after["held_out"]
+        score = replace(own.scores[0], name="held_out/bits/en")
+        rows = [{**row, "scores": {"held_out/bits/en": 2.5}} for row in own.rows]
+        run.after["held_out"] = Evaluation([score], rows)
+    (note,) = (note for note in compare_finished(two, before=False).notes if "not comparable" in note)
+    assert note.endswith("the same texts under other names (row0/de and row0/fr), so they cannot be paired.")
+
+
+def test_a_difference_without_a_test_is_in_every_format(two):
+    for run, value in zip(two, (2.0, 3.5), strict=True):
+        run.after["tea"] = Evaluation([Score("tea/strength", value, None, 1, "s:1", "", None)], [])
+    found = compare_finished(two)
+    (row,) = (row for row in csv.DictReader(io.StringIO(FORMATS["csv"](found))) if row["difference"] == "1.5")
+    assert (row["method"], row["score"], row["p"]) == ("sft", "tea/strength", "")
+    told = [own for own in json.loads(FORMATS["json"](found))["scores"] if own["method"] == "sft"]
+    assert {own["score"]["name"]: own["difference"] for own in told}["tea/strength"] == 1.5
+
+
+def test_intervals_of_shares_end_where_shares_end(two):
+    sure = cells(compare_finished(two))["sft", "belebele/sw"]
+    assert sure.value == "0.0 ± 0.0" and sure.interval == pytest.approx([100 * end for end in wilson(0, 20, 0.95)])
+    assert sure.record()["interval"] == list(sure.interval)
+
+
 def test_a_score_without_rows_has_a_bare_difference_and_a_note(two):
     for run, value in zip(two, (2.0, 3.5), strict=True):
         run.after["tea"] = Evaluation([Score("tea/strength", value, None, 1, "s:1", "", None)], [])
@@ -165,6 +221,8 @@ def test_one_run_is_not_compared(tmp_path):
 )
 def test_names_of_scores_say_measure_and_language(name, measure, column):
     assert split_name(name) == (measure, column)
+    spoken = {"en-over-de": ("en", "de"), "zh-Hant-en": ("zh-Hant", "en"), "score": (), "hellaswag/acc": ()}
+    assert languages_of(name) == spoken.get(column, (column,))
 
 
 def test_measures_with_other_columns_are_tables_of_their_own(two):
@@ -223,7 +281,17 @@ def test_numbers_of_models_that_were_adapted_to_another_language_are_left_out(tw
     assert found.notes == ("of German",)
 
 
+def test_one_number_of_a_method_is_given_once(two, tmp_path):
+    again = NUMBER.replace("56.3", "57.1")
+    with pytest.raises(DataError, match=r"numbers\[1\] is of the same score and method as numbers\[0\]. Keep one"):
+        published(two, tmp_path, f"numbers:\n- {NUMBER}\n- {again}\n")
+
+
 def test_where_nothing_published_fits_it_says_so(two, tmp_path):
+    found = published(two, tmp_path, f"numbers: [{NUMBER.replace('source', 'language: yo, source')}]")
+    assert found.notes == (
+        "The published numbers of org/model (published.yaml) are of models that were adapted to yo.",
+    )
     found = published(two, tmp_path, f"numbers: [{NUMBER.replace('org/model', 'org/other')}]")
     assert found.notes == ("There are no published numbers of org/model in published.yaml.",)
     found = published(two, tmp_path, f"numbers: [{NUMBER.replace('sw', 'yo')}]")

@@ -34,7 +34,6 @@ def test_objectives_alone_are_a_comparison_of_objectives():
         ({"phases.0.selector": {"name": "full"}}, "selector", "phases[0].selector.name"),
         ({"phases.0.training.learning_rate": 1e-4}, "training", "phases[0].training.learning_rate"),
         ({"translator": None}, "translator", "translator"),
-        ({"evaluators.0.limit": 10}, "evaluators", "evaluators.belebele.limit"),
         ({"phases": []}, "number of phases", "phases[0]"),
         ({"manifest.model.weights": "w2"}, "model", "model.source (content)"),
         ({"manifest.data.identity.sha256": "d2"}, "data", "data.source (content)"),
@@ -50,10 +49,18 @@ def test_anything_else_is_not(change, part, path):
         assert set(with_objective.parts) == {"objective", part}
 
 
-@pytest.mark.parametrize("change", [{"compute.threads": 8}, {"quality.samples": 5}, {"title": "another"}])
-def test_what_changes_no_score_is_apart(change):
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"compute.threads": 8}, "compute.threads"),
+        ({"quality.samples": 5}, "quality.samples"),
+        ({"title": "another"}, "title"),
+        ({"evaluators.0.limit": 10}, "evaluators.belebele.limit"),  # what it measures otherwise is not compared
+    ],
+)
+def test_what_changes_no_score_is_apart(change, path):
     found = differences({}, change)
-    assert not found.rows and set(change) <= {row.path for row in found.apart}
+    assert not found.rows and path in {row.path for row in found.apart}
     assert found.verdict == "The recipes differ in nothing that affects results."
 
 
@@ -69,9 +76,14 @@ def test_the_same_bytes_from_elsewhere_are_no_difference_and_other_bytes_of_one_
 
 def test_one_more_evaluator_is_one_difference():
     more = [{"name": "held_out", "margins": True}, {"name": "belebele", "limit": 20}]
-    assert {row.path: row.values for row in differences({}, {"evaluators": more}).rows} == {
-        "evaluators.held_out": ("–", {"name": "held_out", "margins": True})
-    }
+    found = {row.path: row.values for row in differences({}, {"evaluators": more}).apart}
+    assert found.pop("title") and found == {"evaluators.held_out": ("–", {"name": "held_out", "margins": True})}
+
+
+def test_another_split_is_not_other_content_of_the_same_name():
+    identity = {"manifest.data.identity.sha256": "d1", "manifest.data.identity.split": "test"}
+    found = differences({"data.split": "train"}, {"data.split": "test"} | identity)
+    assert [row.path for row in found.rows] == ["data.split"] and not found.warnings
 
 
 def test_libraries_and_devices_are_warnings():
@@ -81,6 +93,57 @@ def test_libraries_and_devices_are_warnings():
         "The models were made with other devices: cpu (run0, run2), cuda (run1).",
     )
     assert found.of_objectives
+
+
+def code(**digits: str) -> dict[str, object]:
+    """A manifest's code by component, in a plugin file whose name tells nothing."""
+    names = {name.replace("_", " "): own for name, own in digits.items()}
+    return {"manifest.code": names, "manifest.plugins": [{"file": f"{'-'.join(digits.values())}.py", "sha256": "s"}]}
+
+
+def test_the_code_of_a_component_is_told_from_another_whatever_its_file_is_called():
+    found = differences(code(objective_apo="a"), code(objective_apo="b"))
+    assert [(row.path, row.part, row.values) for row in found.rows] == [
+        ("code of objective apo", "plugins", ("a", "b"))
+    ]
+    assert found.warnings == ("The models were made with other code of objective apo: a (run0), b (run1).",)
+    assert differences(code(objective_apo="a"), SFT | code(objective_own="b")).of_objectives
+    assert not differences(code(translator_x="a"), SFT | code(translator_x="b")).of_objectives
+    measured = differences(code(evaluator_quiz="a"), SFT | code(evaluator_quiz="b"))
+    assert measured.of_objectives and "other code of evaluator quiz: a (run0), b (run1)" in measured.warnings[0]
+
+
+def test_a_run_whose_manifest_is_lost_is_not_taken_for_the_same():
+    measured = {
+        "model": {"weights": "w1", "trained": ["k"]},
+        "versions": {},
+        "hardware": {"device": "cpu"},
+        "run": None,
+    }
+    own = finished("lost", {}, SFT, manifest=measured, kind="evaluation")
+    found = differences({}, lost=own)
+    assert found.parts == ("objective",) and not found.of_objectives and found.unsure == ("lost",)
+    assert "lost: the manifest of the run is lost" in found.verdict
+    assert "this is a comparison of objectives" not in found.verdict.replace("NOT known to be a comparison", "")
+    equal = differences({}, lost=finished("lost", {}, manifest=measured, kind="evaluation"))
+    assert "differ in nothing that affects results and is known." in equal.verdict
+
+
+def stage(name: str, device: str, torch: str) -> dict[str, object]:
+    artifact = "train/k" if name.startswith("train") else "evaluate/k"
+    made = {"hardware": {"device": device}, "versions": {"torch": torch}}
+    return {"stage": name, "artifact": artifact, "key": "k", **made}
+
+
+def test_devices_and_versions_are_those_of_the_stages_and_not_of_the_last_invocation():
+    on_cuda = {"manifest.stages": [stage("train[0] clo", "cuda", "2.8"), stage("evaluate after: quiz", "cpu", "2.7")]}
+    again = {"manifest.stages": [stage("train[0] sft", "cpu", "2.7")], "manifest.hardware.device": "cuda"}
+    found = differences(on_cuda, SFT | again)
+    assert "The models were made with other devices: cuda (run0), cpu (run1)." in found.warnings
+    assert "The models were made with other versions of torch: 2.8 (run0), 2.7 (run1)." in found.warnings
+    both = [stage("train[0] sft", "cpu", "2.7"), stage("train[1] dpo", "cuda", "2.7")]
+    (warning,) = differences({}, {"manifest.stages": both}).warnings
+    assert warning == "The models were made with other devices: cpu (run0), cpu, then cuda (run1)."
 
 
 def test_other_plugin_code_and_other_translations_of_one_recipe_are_differences():

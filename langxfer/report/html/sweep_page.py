@@ -12,10 +12,10 @@ from typing import Any
 
 from langxfer.components import Score
 from langxfer.errors import DataError
-from langxfer.report.compare_runs import split_name
 from langxfer.report.crossing import Place
 from langxfer.report.figures import Figure, Series, bar_chart, left_out, line_chart
 from langxfer.report.quantities import duration
+from langxfer.report.score_names import split_name
 from langxfer.report.seeds import Mean
 from langxfer.report.settings import label
 from langxfer.report.sweep import RESULT, ScoreName
