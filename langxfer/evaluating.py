@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from langxfer import loading, plugins
 from langxfer.components import Evaluator
 from langxfer.errors import RecipeError
@@ -100,5 +102,8 @@ def _wanted(
             evaluators.append(part.resolve(Path.cwd()))
         else:
             evaluators += loading.load_evaluating(str(part), model, catalog)[0].evaluators
-    found = Evaluating(model=Model.model_validate(model), evaluators=tuple(evaluators))
+    try:
+        found = Evaluating(model=Model.model_validate(model), evaluators=tuple(evaluators))
+    except ValidationError as error:
+        raise RecipeError(f"{own['msg'].removeprefix('Value error, ')}." for own in error.errors()) from None
     return loading.limited(found, limit), None

@@ -7,6 +7,7 @@ up in the catalog.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,20 +48,24 @@ class LoadedRecipe:
 
 
 def load_recipe(
-    path_or_name: str | Path, catalog: Catalog, overrides: Sequence[str] = (), model: Mapping[str, Any] | None = None
+    path_or_name: str | Path,
+    catalog: Catalog,
+    overrides: str | Sequence[str] = (),
+    model: Mapping[str, Any] | None = None,
 ) -> LoadedRecipe:
     """Read a recipe from a file, or an installed one by its name.
 
     Args:
         path_or_name: a file where there is one, else the name of a registered recipe.
         catalog: the words that the recipe may use.
-        overrides: ``path=value`` as given to ``--set``, applied in their order. A path may begin with an evaluator's
-            name: ``held_out.margins=false``.
+        overrides: ``path=value`` as given to ``--set``, one or several, applied in their order. A path may begin with
+            an evaluator's name: ``held_out.margins=false``.
         model: options that take the place of the recipe's, before the overrides.
 
     Raises:
         RecipeError: with everything that is wrong, each with file and line.
     """
+    overrides = (overrides,) if isinstance(overrides, str) else overrides
     path = _find(str(path_or_name), catalog)
     text = _text(path)
     try:
@@ -233,8 +238,19 @@ def _override(read: RecipeText, overrides: Sequence[str], catalog: Catalog) -> l
         try:
             read.set(_by_name(override, read.values), lambda path: takes_component(path, read.values, catalog))
         except Unsettable as error:
-            problems.append((f"--set {override.partition('=')[0].strip()}", str(error)))
+            problems.append(
+                (f"--set {override.partition('=')[0].strip()}", _no_option(override, str(error)) or str(error))
+            )
     return problems
+
+
+def _no_option(override: str, problem: str) -> str:
+    """That what cannot be set in is no option at all; empty where it is one."""
+    first = re.match(r"\s*(\w+)", override)
+    if first is None or first[1] in Recipe.model_fields or not problem.startswith(f"{first[1]} is null"):
+        return ""
+    question = near(first[1], Recipe.model_fields) or f"Options: {', '.join(Recipe.model_fields)}."
+    return f"{first[1]} is not an option of the recipe. {question}"
 
 
 def _by_name(override: str, values: Any) -> str:

@@ -113,7 +113,7 @@ def _leading_path(sentence: str) -> Path:
 def near(word: str, known: Iterable[str]) -> str:
     """The question whether another word was meant; empty when none is near."""
     matches = difflib.get_close_matches(word, list(known), 1)
-    return f'Did you mean "{matches[0]}"?' if matches else ""
+    return f'Did you mean "{matches[0]}"?' if matches and matches[0] != word else ""
 
 
 def _spot(item: ErrorDetails, values: Any, catalog: Catalog, section: type[BaseModel]) -> _Spot:

@@ -5,6 +5,7 @@ Defaults live here and nowhere else. Unknown keys are errors. No torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -253,7 +254,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Recipe:
-        problems = [*self._translator_problems(), *self._validation_problems()]
+        problems = [*self._translator_problems(), *self._validation_problems(), *_twice(self.evaluators)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -335,12 +336,29 @@ class Translating(Section):
     quality: Quality = Field(default_factory=Quality, description="What is measured of the translation.")
 
 
+def _twice(evaluators: Sequence[Component]) -> list[str]:
+    """Evaluators that measure the same: each test would count twice, and all others would be the weaker for it."""
+    seen: list[Component] = []
+    problems = []
+    for number, own in enumerate(evaluators):
+        if own in seen:
+            problems.append(f"evaluators[{number}] is the same as evaluators[{seen.index(own)}]. Remove one of them")
+        seen.append(own)
+    return problems
+
+
 class Evaluating(Section):
     """What ``langxfer evaluate`` takes of a recipe; without one, evaluators with their options."""
 
     model: Model
     evaluators: tuple[AnyEvaluator, ...] = Field(min_length=1, description="What is measured.")
     compute: Compute = Field(default_factory=Compute)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Evaluating:
+        if problems := _twice(self.evaluators):
+            raise ValueError("; ".join(problems))
+        return self
 
     def resolved(self, folder: Path) -> Evaluating:
         """With relative paths of evaluators taken from ``folder``."""

@@ -19,6 +19,7 @@ from langxfer.engine import models, stages, weights
 from langxfer.errors import DataError, RecipeError
 from langxfer.events import Notice
 from langxfer.report.finished import read_finished
+from langxfer.testing import tiny_model
 
 CPU = langxfer.Compute(device="cpu", threads=1)
 
@@ -91,6 +92,15 @@ def test_the_command_in_the_manifest_measures_the_same(home: Path, tiny: Path, t
     assert not told["did_work"] and Path(told["evaluation"]).name == found.path.name
 
 
+def test_a_base_model_needs_no_template_for_plain_texts(home: Path, tmp_path: Path) -> None:
+    base = tiny_model(home / "base", template=None)
+    found = langxfer.evaluate(base, Perplexity(files={"de": "de.txt"}), compute=CPU)
+    assert found.scores["perplexity"][0].n == 2
+    asking = LanguageFidelity(prompts="prompts.jsonl", max_new_tokens=4)
+    with pytest.raises(RecipeError, match=r"has no chat template .*by --set model.template=…: alpaca, chatml, plain"):
+        langxfer.evaluate(base, asking, compute=CPU)
+
+
 def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Path, home: Path) -> None:
     catalog = langxfer.load_plugins([fake_plugin])
     loaded = langxfer.load_recipe(str(recipe), catalog).recipe
@@ -114,6 +124,7 @@ def test_a_recipe_brings_its_examples(recipe: Path, tiny: Path, fake_plugin: Pat
     ("what", "options", "message"),
     [
         ([], {}, "there are no evaluators"),
+        ([Perplexity(files={"de": "de.txt"})] * 2, {}, r"evaluators\[1\] is the same as evaluators\[0\]"),
         (["belebel"], {}, 'Did you mean "belebele"'),
         (Perplexity(files={"de": "de.txt"}), {"overrides": ["perplexity.limit=1"]}, "only for names and files"),
         (["perplexity", Perplexity(files={"de": "de.txt"})], {"overrides": ["x=1"]}, "only for names and files"),

@@ -15,7 +15,7 @@ import pytest
 
 import langxfer
 from langxfer.data import read_jsonl
-from langxfer.errors import DataError
+from langxfer.errors import DataError, RecipeError
 from tests.processes import ENVIRONMENT, TWO
 
 OBJECTIVES = {
@@ -72,6 +72,13 @@ def test_it_trains(folder: Path, fake_plugin: Path, objective: str, first: float
     if declared:
         assert steps[0]["kl"] == pytest.approx(0.0, abs=1e-4)
         assert all(abs(row["kl"]) > 1e-3 for row in steps[3:])
+
+
+def test_run_takes_a_recipe_and_compare_several_runs(folder: Path) -> None:
+    with pytest.raises(RecipeError, match=r"^run: found 'tiny.yaml'; expected a Recipe. langxfer.load_recipe\("):
+        langxfer.run("tiny.yaml")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^two or more runs are compared, each named once; found .*tiny-1"):
+        langxfer.compare_runs(folder / "tiny-1")
 
 
 def test_plugin_files_are_recorded_without_the_command_line(folder: Path, fake_plugin: Path) -> None:

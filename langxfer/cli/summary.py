@@ -113,7 +113,7 @@ def summary_json(run: Run) -> dict[str, Any]:
         "did_work": run.did_work,
         "scores": [
             {
-                "name": row.name,
+                "name": row.after.name,
                 "before": asdict(row.before) if row.before else None,
                 "after": asdict(row.after),
                 "comparison": row.comparison.record() if row.comparison else None,
@@ -139,6 +139,8 @@ def outlook_table(rows: Sequence[Outlook]) -> Table:
 def print_cost(cost: Cost, console: Console) -> None:
     """The sentence on examples and steps, then a table of each phase's FLOPs."""
     console.print(escape(cost.sentence()))
+    for warning in cost.warnings:
+        console.print(f"[yellow]note[/]  {escape(warning)}", highlight=False, soft_wrap=True)
     for phase in cost.phases:
         about = "" if phase.exact else "about "
         title = f"{phase.label}: {about}{quantity(phase.flops, 'FLOP')} in all"

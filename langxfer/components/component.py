@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from langxfer.errors import PluginError
+
 PLUGIN_FILE = "_langxfer_plugin_"  # begins the module's name of a --plugin file; the rest says what is in it
 
 
@@ -40,6 +42,20 @@ class Component(BaseModel):
     def resolve(self, folder: Path) -> Component:
         """The component with relative paths taken from ``folder``, the recipe's own. No paths: itself."""
         return self
+
+
+def managed(component: Component, opened: Any) -> Any:
+    """What a component's ``open`` gave, which has to be a context manager.
+
+    Raises:
+        PluginError: it is none.
+    """
+    if hasattr(type(opened), "__enter__") and hasattr(type(opened), "__exit__"):
+        return opened
+    raise PluginError(
+        f'{component.kind} "{component.name}": open gives a {type(opened).__name__}; expected a context manager. Put '
+        "@contextlib.contextmanager above open, and yield what it gives. This is a fault of the plugin that brings it."
+    )
 
 
 def nested(component: Component) -> Iterator[Component]:

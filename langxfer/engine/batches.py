@@ -51,13 +51,29 @@ def validations_in_total(training: Training, examples: int) -> int:
     return math.ceil(steps / training.validate_every) if training.validate_every else 1
 
 
+def only_warms_up(training: Training, steps: int) -> str | None:
+    """What is wrong with a warm-up that lasts as long as the phase; None for a shorter one."""
+    if steps == 1 or _warmup(training, steps) < steps:
+        return None
+    what = "of the steps" if training.warmup < 1 else "steps"
+    return (
+        f"warmup is {training.warmup:g} {what} and the phase has {steps}, so the learning rate only rises. Shorten it, "
+        "or give a share of the steps (below 1)"
+    )
+
+
+def _warmup(training: Training, steps: int) -> int:
+    """Steps of it."""
+    return round(training.warmup * steps) if training.warmup < 1 else min(int(training.warmup), steps)
+
+
 def learning_rate(training: Training, step: int, steps: int) -> float:
     """Learning rate of step ``step`` (from 0) of ``steps``.
 
     Linear warm-up, then from the peak down to ``min_learning_rate``, which the last step has exactly
     (a single step after the warm-up has the peak).
     """
-    warmup = round(training.warmup * steps) if training.warmup < 1 else min(int(training.warmup), steps)
+    warmup = _warmup(training, steps)
     if step < warmup:
         return training.learning_rate * (step + 1) / warmup
     if training.schedule == "constant" or steps - warmup <= 1:

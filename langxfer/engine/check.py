@@ -46,7 +46,7 @@ def check(recipe: Recipe, runs: Path) -> list[Finding]:
     if not any(finding.verdict == "problem" and finding.subject in NEEDED for finding in findings):
         said = {finding.text for finding in findings}  # the plan asks all of them once more
         findings += [own for own in _attempt("reference", lambda: _reference(recipe, store)) if own.text not in said]
-    return [*findings, *_attempt("tracking", lambda: _tracking(recipe))]
+    return [*findings, *_attempt("tracking", lambda: _tracking(recipe)), *_attempt("device", lambda: _device(recipe))]
 
 
 def _attempt(subject: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -161,6 +161,17 @@ def _reference(recipe: Recipe, store: Store) -> Iterator[Finding]:
             yield Finding("ok", "reference", f"{name}: in the store already")
         else:
             yield Finding("ok", "reference", f"{name}: made from the model at the phase's start")
+
+
+def _device(recipe: Recipe) -> Iterator[Finding]:
+    """Where people check a recipe there often is no accelerator; where it runs there has to be one."""
+    if recipe.compute.device == "cuda":
+        import torch
+
+        if torch.cuda.is_available():
+            yield Finding("ok", "device", "cuda")
+        else:
+            yield Finding("unknown", "device", "torch sees no CUDA device here, and the run needs one")
 
 
 def _tracking(recipe: Recipe) -> Iterator[Finding]:

@@ -64,6 +64,7 @@ class Cost:
         work: all parts of the run that could be counted or estimated, as if nothing was made before.
         not_counted: parts that could not.
         assumptions: sentences; none where all is known.
+        warnings: of settings that will not do what they seem to.
     """
 
     examples: int
@@ -77,6 +78,7 @@ class Cost:
     work: tuple[Work, ...]
     not_counted: tuple[NotCounted, ...]
     assumptions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         about = "" if self.exact else "about "
@@ -114,11 +116,12 @@ def estimate(recipe: Recipe, store: Store, plan: Plan | None = None) -> Cost:
     counted = tuple(phase for phase in phases if isinstance(phase, PhaseCost))
     work = list(_parts(recipe, data, found, counted))
     translated = recipe.translator is None or _translated(plan, store)
+    steps = tuple(batches.steps_in_total(phase.training, examples) for phase in recipe.phases)
     return Cost(
         examples,
         validation,
         data.tokens,
-        tuple(batches.steps_in_total(phase.training, examples) for phase in recipe.phases),
+        steps,
         0 if translated else 2 * (examples + validation),
         data.exact,
         counted,
@@ -126,7 +129,15 @@ def estimate(recipe: Recipe, store: Store, plan: Plan | None = None) -> Cost:
         tuple(part for part in work if isinstance(part, Work)),
         tuple(part for part in work if isinstance(part, NotCounted)),
         tuple(_assumptions(recipe, data, found)),
+        tuple(_warnings(recipe, steps)),
     )
+
+
+def _warnings(recipe: Recipe, steps: Sequence[int]) -> Iterable[str]:
+    for number, (phase, own) in enumerate(zip(recipe.phases, steps, strict=True)):
+        problem = batches.only_warms_up(phase.training, own)
+        if problem:
+            yield f"phases[{number}].training.{problem}."
 
 
 def _translated(plan: Plan | None, store: Store) -> bool:

@@ -60,7 +60,8 @@ class Encoder:
     """A tokenizer and a template, loaded from a model folder.
 
     Raises:
-        RecipeError: the tokenizer cannot be loaded, has no EOS, or the template is unusable.
+        RecipeError: the tokenizer cannot be loaded or has no EOS; when a turn is first rendered, the template is
+            unusable. Plain texts need none, and base models have none.
     """
 
     def __init__(self, model: Model, folder: Path):
@@ -70,11 +71,17 @@ class Encoder:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
         except (OSError, ValueError, KeyError) as error:
             raise RecipeError(f"model.source {model.source}: its tokenizer cannot be loaded ({error}).") from None
-        tokens = {"bos": self.tokenizer.bos_token or "", "eos": self.tokenizer.eos_token or ""}
-        self.template: Template = replace(load_template(model, folder), **tokens)
-        self.template.try_out()
+        self._model, self._folder = model, folder
         self.stop_ids = self._stop_ids(folder)
         self.merged = 0  # boundaries at which the tokenizer merged prompt and response
+
+    @cached_property
+    def template(self) -> Template:
+        """The template with the tokens that the tokenizer names."""
+        tokens = {"bos": self.tokenizer.bos_token or "", "eos": self.tokenizer.eos_token or ""}
+        template = replace(load_template(self._model, self._folder), **tokens)
+        template.try_out()
+        return template
 
     def _stop_ids(self, folder: Path) -> frozenset[int]:
         """Ids that end a turn: the tokenizer's EOS and those of the generation configuration."""

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from langxfer.components import Drop, Filter, OpenFilter
+from langxfer.components.component import managed
 from langxfer.data import ParallelExample
 from langxfer.errors import PluginError
 
@@ -30,7 +31,7 @@ def open_filters(filters: Sequence[Filter], device: str, cache: Path) -> Iterato
             that is no number.
     """
     with ExitStack() as stack:
-        judges = [(own.name, stack.enter_context(own.open(device, cache))) for own in filters]
+        judges = [(own.name, stack.enter_context(managed(own, own.open(device, cache)))) for own in filters]
         yield lambda examples: _drops(judges, examples)
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, Turn
+from langxfer.engine.models import local_folder
 from langxfer.engine.plan import Stage
 from langxfer.engine.store import Store
+from langxfer.engine.template import load_template
 from langxfer.errors import DataError, LangxferError, RecipeError
-from langxfer.recipe import Data
+from langxfer.recipe import Data, Model
 
 if TYPE_CHECKING:
     from langxfer.engine.runtime import Runtime
@@ -46,6 +48,17 @@ def check_requests(
         LangxferError: as above, with all that is wrong.
     """
     _agree(lambda: _problems(_unfinished(stages, store), examples), runtime)
+
+
+def check_template(model: Model) -> None:
+    """See that prompts can be rendered for a model, if it lies here: a run without that would find out after hours.
+
+    Raises:
+        RecipeError: it has no template, or one that cannot be used.
+    """
+    folder = local_folder(model)
+    if folder is not None:
+        load_template(model, folder).try_out()
 
 
 def problem_of(evaluator: Evaluator, examples: Sequence[ParallelExample] | None) -> LangxferError | None:

@@ -18,7 +18,7 @@ from langxfer.engine.stages import Work
 from langxfer.engine.store import Artifact, Store, storage_errors
 from langxfer.engine.tracking import RunTracking, require
 from langxfer.engine.weights import TRAINED
-from langxfer.errors import DataError
+from langxfer.errors import DataError, RecipeError
 from langxfer.events import Event, Notice
 from langxfer.recipe import Recipe
 from langxfer.report.comparison import Comparison, compare_all
@@ -144,11 +144,17 @@ def foresee(recipe: Recipe, runs: Path | str = "runs") -> Foreseen:
     """
     from langxfer.engine.runtime import Runtime
 
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"run: found {recipe!r}; expected a Recipe. langxfer.load_recipe(path, langxfer.load_plugins()).recipe "
+            "is one."
+        )
     recipe = recipe.resolved(Path.cwd())
     require(recipe.tracking)
     runtime = Runtime(recipe.compute)
     store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
     preflight.check_files(recipe.evaluators, examples, runtime)
+    preflight.check_template(recipe.model)
     made = plan.build(recipe)
     stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
     preflight.check_requests(stages_of, store, examples, runtime)

@@ -11,7 +11,7 @@ from typing import Any
 
 from langxfer.components import Pair
 from langxfer.data import read_examples, write_jsonl
-from langxfer.engine import accounting, encode, memory, models, reference, sources, translate, weights
+from langxfer.engine import accounting, batches, encode, memory, models, reference, sources, translate, weights
 from langxfer.engine.budget import tokens_per_micro_batch
 from langxfer.engine.encode import Encoded, Unusable
 from langxfer.engine.making import Facts, Maker
@@ -236,6 +236,9 @@ def make_train(
     sets = phase_examples(work, phase, encoded)
     views = scored_views(objective)
     references = reference.read(referenced.path, [e for own in sets for e in own], views) if referenced else None
+    ramp = batches.only_warms_up(training, batches.steps_in_total(training, len(sets[0])))
+    if ramp:
+        work.emit(Notice(f"{phase.train.label}: {ramp}."))
     without_model = resident_memory()
     network = weights.load_model(
         recipe.model, work.subject.folder, trained, recipe.compute, runtime.device, dropout=training.dropout

@@ -146,7 +146,7 @@ class Step:
                 live = [(view, number, scores.sum()) for number, view, scores in self.scorer.score(units)]
                 refuse_not_finite([own.encoded[number].id for _, number, _ in live], [x for *_, x in live], "log p")
                 if learn:
-                    _learn(loss, live, found, weights)
+                    _learn(self.objective.name, loss, live, found, weights)
                 for view, number, total in live:
                     found.total[view][number] = total.detach()
                 del live, total  # with their graph, before the next micro-batch makes its own
@@ -167,6 +167,7 @@ class Step:
 
 
 def _learn(
+    objective: str,
     loss: Callable[[LogProbs], Terms],
     live: Sequence[tuple[View, int, Tensor]],
     found: LogProbs,
@@ -176,6 +177,9 @@ def _learn(
 
     What is not live may be any number: the loss is a sum over examples, and over languages of the prompt where the
     objective says so, hence its other parts are constants.
+
+    Raises:
+        PluginError: no part of it depends on what is live.
     """
     total = dict(found.total)
     for view in {view for view, _, _ in live}:
@@ -184,4 +188,11 @@ def _learn(
         total[view] = total[view].index_put((torch.tensor(places, device=values.device),), values)
     terms = loss(LogProbs(total, found.tokens))
     scaled = [weights[name][0] / weights[name][1] * term.numerator.sum() for name, term in terms.parts.items()]
-    torch.stack(scaled).sum().backward()
+    gradients = torch.stack(scaled).sum()
+    if not gradients.requires_grad:
+        views = ", ".join(sorted({view.value for view, _, _ in live}))
+        raise PluginError(
+            f'objective "{objective}": no term has a gradient with respect to the log-probabilities of {views}. '
+            "Compute terms from policy.total without detach, item or numpy, and declare no views that they do not use."
+        )
+    gradients.backward()

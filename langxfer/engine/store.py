@@ -55,6 +55,14 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def as_readable(folder: Path, like: Path) -> None:
+    """Give all files of a folder the mode of one of them: safetensors lets nobody but the writer read its files."""
+    mode = like.stat().st_mode & 0o777
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
+
+
 @contextmanager
 def alone(lock: Path, option: str = "--runs") -> Iterator[None]:
     """One process or thread on this machine at a time comes in; ``lock`` is the file that they agree on.
@@ -177,6 +185,7 @@ class Store:
             }
             manifest = {"stage": stage, "key": key, "what": what, "files": files, **facts}
             write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+            as_readable(partial, partial / MANIFEST)
             if final.exists():  # a corrupt or an unfinished one, or it would have been used
                 shutil.rmtree(final)
             os.replace(partial, final)

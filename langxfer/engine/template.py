@@ -194,7 +194,7 @@ def load_template(model: Model, folder: Path) -> Template:
     if not source:
         raise RecipeError(
             f"model.template: the tokenizer of {model.source} has no chat template (is it a base model?). "
-            f"Name one in the recipe: {', '.join(NAMED)}."
+            f"Name one, in the recipe or by --set model.template=…: {', '.join(NAMED)}."
         )
     return Template("tokenizer", source, bos, eos)
 

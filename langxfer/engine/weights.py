@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from langxfer.engine.selection import chosen
+from langxfer.engine.store import as_readable
 from langxfer.errors import ArtifactError, PluginError, RecipeError
 
 if TYPE_CHECKING:
@@ -206,3 +207,4 @@ def export(
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    as_readable(target, path)

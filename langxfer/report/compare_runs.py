@@ -28,7 +28,7 @@ NAMED = 3  # scores named in a note, before the rest is counted
 
 
 def compare_runs(
-    paths: Sequence[Path | str],
+    paths: Path | str | Sequence[Path | str],
     *,
     baseline: str | int | None = None,
     before: bool | None = None,
@@ -48,6 +48,7 @@ def compare_runs(
     Raises:
         DataError: a folder cannot be used, or what was asked for is not there.
     """
+    paths = (paths,) if isinstance(paths, Path | str) else paths
     check_several(paths)
     numbers = read_published(Path(published)) if published is not None else None
     found = [read_finished(Path(path)) for path in paths]

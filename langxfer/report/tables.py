@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,10 +25,14 @@ class Row:
     before: Score | None
     after: Score
     comparison: Comparison | None
+    evaluator: str = ""
 
     @property
     def name(self) -> str:
-        return self.after.name
+        """Of the score; with the evaluator, where that is the second of its name or a later one."""
+        name = self.after.name
+        later = re.fullmatch(rf"{re.escape(name.partition('/')[0])}-\d+", self.evaluator)
+        return f"{name} ({self.evaluator})" if later else name
 
     @property
     def change(self) -> str:
@@ -71,7 +76,7 @@ def paired_rows(
         for score in scores:
             first = old.get(score.name)
             own = (c for c in comparisons if c.second == score and c.first == first)
-            yield Row(first, score, next(own, None))
+            yield Row(first, score, next(own, None), evaluator)
 
 
 def how_compared(comparisons: Sequence[Comparison]) -> str:

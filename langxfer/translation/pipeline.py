@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from langxfer.components import OpenTranslator, Pair, Translation, Translator
+from langxfer.components.component import managed
 from langxfer.errors import RecipeError
 from langxfer.languages import language
 from langxfer.translation import faults
@@ -366,7 +367,7 @@ def open_pipeline(
     check_spoken(translator, pairs)
     # What was translated on one device is found again on the other, where they make no difference.
     identity = {**translator.what(), "device": device if translator.device_counts else "cpu"}
-    with SegmentCache(folder / CACHE_FILE) as cache, translator.open(device, folder) as opened:
+    with SegmentCache(folder / CACHE_FILE) as cache, managed(translator, translator.open(device, folder)) as opened:
         yield Pipeline(opened, translator.unit, cache, identity, window)
 
 

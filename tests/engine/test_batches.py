@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langxfer.engine.batches import batch, learning_rate, order, steps_in_total, steps_per_epoch
+from langxfer.engine.batches import batch, learning_rate, only_warms_up, order, steps_in_total, steps_per_epoch
 from langxfer.recipe import Training
 
 PEAK, LOWEST = 1e-3, 1e-5
@@ -38,6 +38,17 @@ def test_rates_rise_to_the_peak_and_fall_to_the_minimum(steps: int, warmup: floa
     if len(falling) > 1:
         assert falling[0] == PEAK
         assert falling[-1] == pytest.approx(LOWEST, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps", "said"),
+    [(5000, 5, True), (5, 5, True), (4, 5, False), (0.5, 5, False), (0.99, 5, True), (0, 1, False), (2, 1, False)],
+)
+def test_a_warm_up_without_an_end_is_said(warmup: float, steps: int, said: bool) -> None:
+    settings = training(warmup=warmup)
+    assert bool(only_warms_up(settings, steps)) == said
+    only_rises = all(before < after for before, after in pairwise(rates(settings, steps)))
+    assert said == (only_rises and rates(settings, steps) != [PEAK])
 
 
 @given(steps=st.integers(1, 100), warmup=WARMUPS)

@@ -37,6 +37,15 @@ def test_a_recipe_that_is_right(look) -> None:
     assert of(found, "reference") == [("ok", "phases[0] clo: made from the model at the phase's start")]
 
 
+def test_a_device_that_is_not_here_may_be_where_it_runs(look) -> None:
+    import torch
+
+    (verdict, text) = of(look("compute.device=cuda"), "device")[0]
+    there = torch.cuda.is_available()
+    assert verdict == ("ok" if there else "unknown") and ("the run needs one" in text) == (not there)
+    assert not of(look("compute.device=auto"), "device")
+
+
 @pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".TSV", "\t")])
 def test_tables_are_read(look, recipe: Path, suffix: str, delimiter: str) -> None:
     path = recipe.parent / f"table{suffix}"

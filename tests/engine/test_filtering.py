@@ -118,6 +118,21 @@ def test_a_measure_that_is_no_number_is_a_fault_of_the_filter(
         drops_of([example(1)])
 
 
+class Unmanaged(Odd):
+    """``open`` without ``@contextmanager``."""
+
+    name: Literal["unmanaged"] = "unmanaged"
+
+    def open(self, device: str, cache: Path) -> Any:
+        return self.judge
+
+
+def test_open_that_gives_no_context_manager_is_named(tmp_path: Path) -> None:
+    said = r'^filter "unmanaged": open gives a method; expected a context manager. Put @contextlib.contextmanager'
+    with pytest.raises(PluginError, match=said), open_filters((Unmanaged(),), "cpu", tmp_path):
+        pass
+
+
 class Biased(Estimated):
     """Judges otherwise when it is asked for many at once."""
 

@@ -66,6 +66,15 @@ def test_commit_and_find(tmp_path: Path) -> None:
     assert store.find("train", digest("another key")) is None
 
 
+def test_all_files_can_be_read_by_whom_the_manifest_can(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.partial("train", KEY).mkdir(parents=True)
+    (store.partial("train", KEY) / "trained.safetensors").touch(0o600)
+    found = store.commit("train", KEY, WHAT, {"facts": {}})
+    modes = {path.name: path.stat().st_mode & 0o777 for path in found.path.iterdir()}
+    assert modes["trained.safetensors"] == modes["manifest.json"] != 0o600
+
+
 @pytest.mark.parametrize(
     "damage", ["changed", "cut", "missing", "manifest cut", "manifest missing", "other key", "not an object"]
 )

@@ -69,6 +69,7 @@ FAULTS: dict[str, tuple[Loss, str]] = {
     "zero denominator": (one(1.0, same, torch.zeros_like), "term nll: its denominators sum to 0 over a batch"),
     "denominator of nan": (one(1.0, same, lambda n: n * math.nan), "its denominators sum to nan"),
     "coefficient in a tensor": (one(torch.tensor(1.0), same, same), r"term nll: its coefficient is a tensor"),
+    "detached": (one(1.0, torch.Tensor.detach, same), "no term has a gradient with respect to .* of TT"),
     "coefficient of nan": (one(math.nan, same, same), r"term nll: its coefficient is nan \(float\)"),
 }
 

@@ -106,6 +106,10 @@ def test_set_gives_options_to_a_component_that_was_a_bare_name(load) -> None:
     assert str(load(text, overrides).recipe.translator.fallback.fallback.file) == "c"
 
 
+def test_one_override_may_be_a_text(load) -> None:
+    assert load(VALID, "data.limit=1").recipe.data.limit == 1
+
+
 def test_the_last_set_wins(load) -> None:
     assert load(VALID, ["data.limit=1", "data.limit=2"]).recipe.data.limit == 2
 
@@ -122,6 +126,13 @@ def test_the_last_set_wins(load) -> None:
             "phases[1].objective.beta=1",
             "--set phases[1].objective.beta  phases[1] does not exist: phases is a list of 1.",
         ),
+        (
+            "phase[0].objective=sft",
+            '--set phase[0].objective  phase is not an option of the recipe. Did you mean "phases"?',
+        ),
+        ("qqq[0].x=1", "--set qqq[0].x  qqq is not an option of the recipe. Options: title, "),
+        ('title=""', '--set title  title is ""; expected at least 1 character(s).'),
+        ("evaluators=[held_out, held_out]", "--set evaluators  evaluators[1] is the same as evaluators[0]. Remove one"),
         ("data[0]=1", "--set data[0]  data is a mapping, so it has no item [0]."),
         ("title.x=1", '--set title.x  title is "a test", so x cannot be set in it.'),
         ("data.limit=[", "--set data.limit  This is not valid YAML: "),
