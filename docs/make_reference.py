@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import fields, is_dataclass
+from functools import cached_property
 from pathlib import Path
+from textwrap import indent
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -12,7 +15,7 @@ import typer
 from pydantic import BaseModel
 
 import langxfer
-from langxfer import cli, hookspecs, plugins, recipe, sweep_loading
+from langxfer import cli, hookspecs, plugins, recipe, sweep_loading, testing
 from langxfer.components import KINDS, Component
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -24,6 +27,15 @@ SECTIONS = (
 FUNCTIONS = (
     *("load_plugins", "load_recipe", "plan", "run", "evaluate", "compare_runs", "load_sweep", "sweep"),
     "write_report",
+)
+
+
+# What plugins give and get, beside the kinds of components that they subclass.
+VALUES = (
+    *("Pair", "OpenTranslator", "Translation", "Drop", "LogProbs", "Terms", "Term", "Ratio", "View", "Side"),
+    *("ParallelExample", "Turn", "Prompt", "Sampling", "Question", "Passage", "MismatchedView", "Evidence"),
+    *("Generation", "OptionScores", "PassageScore", "ResponseScore", "Evaluation", "Score", "Workload"),
+    *("Contest", "OpenJudge", "Verdict"),
 )
 
 
@@ -50,6 +62,13 @@ def text() -> str:
         function = getattr(langxfer, name)
         parts += [f"### `langxfer.{name}`", "", "```text", f"{name}({_parameters(function)})", ""]
         parts += [inspect.cleandoc(function.__doc__ or ""), "```", ""]
+    parts += ["## For plugins", "", "Kinds of components, with what a subclass may or has to define; then values.", ""]
+    for cls in (*KINDS, *(getattr(langxfer, name) for name in VALUES)):
+        parts += [f"### `langxfer.{cls.__name__}`", "", "```text", *_class(cls), "```", ""]
+    for name in filter(lambda name: name.startswith("check_"), testing.__all__):
+        function = getattr(testing, name)
+        parts += [f"### `langxfer.testing.{name}`", "", "```text", f"{name}({_parameters(function)})", ""]
+        parts += [inspect.cleandoc(function.__doc__ or ""), "```", ""]
     parts += ["## Hooks", ""]
     for name, hook in vars(hookspecs).items():
         if hasattr(hook, "langxfer_spec"):
@@ -73,9 +92,25 @@ def _verb(command: Any) -> list[str]:
     return lines
 
 
+def _class(cls: type) -> list[str]:
+    """What it is, and its methods: those without an underscore that it has itself, and not from pydantic."""
+    lines = [inspect.cleandoc(cls.__doc__ or "")]
+    if is_dataclass(cls):
+        lines = [f"{cls.__name__}({', '.join(own.name for own in fields(cls))})", "", *lines]
+    for name, own in vars(cls).items():
+        function = own.func if isinstance(own, cached_property) else own.fget if isinstance(own, property) else own
+        if name.startswith("_") or not inspect.isfunction(function):
+            continue
+        needed = " (required)" if getattr(function, "__isabstractmethod__", False) else ""
+        call = name if function is not own else f"{name}({_parameters(function)})"
+        about = inspect.cleandoc(function.__doc__ or "")
+        lines += ["", f"{call}{needed}", *indent(about, "    ").splitlines()]
+    return lines
+
+
 def _parameters(function: Any) -> str:
     """Names alone: what they are is said below them."""
-    found = inspect.signature(function).parameters.values()
+    found = [own for own in inspect.signature(function).parameters.values() if own.name != "self"]
     named = [parameter.name for parameter in found if parameter.kind is parameter.KEYWORD_ONLY]
     others = [parameter for parameter in found if parameter.kind is not parameter.KEYWORD_ONLY]
     several = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in others)
