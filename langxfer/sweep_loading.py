@@ -21,7 +21,8 @@ from langxfer.loading import LoadedRecipe, load_recipe
 from langxfer.plugins import Catalog
 from langxfer.problems import describe
 from langxfer.recipe import Recipe, Section
-from langxfer.recipe_text import RecipeText, Unreadable
+from langxfer.recipe_text import STEP, RecipeText, Unreadable
+from langxfer.report.paths import taken_from
 from langxfer.report.settings import NAME, label
 from langxfer.sweeps import Point, Sweep, gathered
 
@@ -141,11 +142,7 @@ def _from_command_line(override: str) -> _Setting:
         )  # a plain value that is none in a list: a text with brackets
     if len(read.values) < 2 or read.problems:
         return _Setting(path.strip(), (text,), None, place)
-    return _swept(path.strip(), read.values, place)
-
-
-def _swept(path: str, values: Sequence[Any], place: str) -> _Setting:
-    return _Setting(path, tuple(map(_json, values)), tuple(values), place)
+    return _Setting(path.strip(), tuple(map(_json, read.values)), tuple(read.values), place)
 
 
 def _json(value: Any) -> str:
@@ -183,13 +180,16 @@ class _Loading:
             own += [(("points", number, "set", path), path, (value,), False) for path, value in listed.set.items()]
         own += [(("grid", path), path, values, True) for path, values in file.grid.items()]
         settings = [
-            _swept(path, values, read.place(place))
-            if swept
-            else _Setting(path, (_json(values[0]),), None, read.place(place))
+            _Setting(path, self._texts(path, values), tuple(values) if swept else None, read.place(place))
             for place, path, values, swept in own
             if path not in self._overridden
         ]
         return [*settings, *self._given]
+
+    def _texts(self, path: str, values: Sequence[Any]) -> tuple[str, ...]:
+        """Values of the file as ``--set`` takes them, which knows the recipe's folder alone: paths become absolute."""
+        folder, words = Path(self._read.name).parent, [name for name, _ in STEP.findall(path) if name]
+        return tuple(_json(taken_from(folder, words, value) if words else value) for value in values)
 
     def _point(self, listed: ListedPoint | None, chosen: Sequence[tuple[_Setting, int]]) -> Point | None:
         settings: dict[str, Any] = {NAME: listed.name} if listed else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,6 +37,31 @@ def without_folders(value: Any, option: str = "") -> Any:
     if not isinstance(value, str):
         return value
     return shown_file(value) if _is_path(value, option) else without_known(value, home())
+
+
+def taken_from(folder: Path, words: Sequence[str], value: Any) -> Any:
+    """What is set in a recipe, with the relative paths that lead to something in ``folder`` made absolute.
+
+    Args:
+        folder: where a file says that these are set.
+        words: names that lead to the value: ``("data", "source")``.
+        value: text, or anything with texts in it. Only options that name files have paths.
+    """
+    option = ""
+    for word in words[1:] if words[0] == "model" else words:  # the section of that name, no option of a component
+        option = _inner(option, word)
+    return _absolute(folder, option, value)
+
+
+def _absolute(folder: Path, option: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _absolute(folder, _inner(option, name), item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(folder, option, item) for item in value]
+    if not isinstance(value, str) or option not in FILES:
+        return value
+    here = os.path.join(folder, value)
+    return os.path.realpath(here) if value and os.path.exists(here) else value
 
 
 def shown_file(text: str) -> str:

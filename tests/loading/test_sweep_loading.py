@@ -139,6 +139,36 @@ def test_paths_of_a_sweep_file_are_taken_from_its_folder(load, catalog, tmp_path
     assert len(load_sweep(str(tmp_path / "s.yaml"), catalog).points) == 4
 
 
+def test_paths_that_a_sweep_file_sets_are_taken_from_its_folder_where_they_lead_to_something(
+    catalog, tmp_path, monkeypatch
+):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "left.jsonl").touch()
+    (tmp_path / "a" / "chatml").touch()
+    (tmp_path / "b" / "r.yaml").write_text(VALID)
+    (tmp_path / "b" / "right.jsonl").touch()
+    text = """\
+recipe: ../b/r.yaml
+set: {model.template: chatml, evaluators: [{name: perplexity, files: {en: left.jsonl, de: right.jsonl}}]}
+grid: {data.source: [mine.jsonl, right.jsonl, gone.jsonl]}
+"""
+    (tmp_path / "a" / "s.yaml").write_text(text)
+    found = load_sweep("a/s.yaml", catalog).points
+    right = str(tmp_path / "b" / "right.jsonl")
+    assert [own.recipe.data.source for own in found] == [str(tmp_path / "a" / "mine.jsonl"), right, "gone.jsonl"]
+    assert found[0].recipe.evaluators[0].files == {"en": str(tmp_path / "a" / "left.jsonl"), "de": right}
+    assert found[0].recipe.model.template == "chatml"
+    assert [own.settings["data.source"] for own in found] == ["mine.jsonl", "right.jsonl", "gone.jsonl"]
+    own = load_sweep("a/s.yaml", catalog, ["data.source=mine.jsonl"]).points
+    assert own[0].recipe.data.source == str(tmp_path / "b" / "mine.jsonl")  # as langxfer run --set
+    (tmp_path / "a" / "s.yaml").write_text("recipe: clo\npoints: [{name: one, set: {data.source: mine.jsonl}}]\n")
+    (installed,) = load_sweep("a/s.yaml", catalog).points
+    assert installed.recipe.data.source == str(tmp_path / "a" / "mine.jsonl")
+
+
 def test_all_problems_of_all_points_are_told_once(problems):
     found = problems(["data.limt=1,2", "phases[0].objective=clo,cl0,sft", "phases[0].objective.lambda=2"])
     assert len(found) == 4
