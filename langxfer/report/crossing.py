@@ -5,16 +5,26 @@ its x, above all the largest. The crossing is the smallest x at which A has that
 measured points with x on a logarithmic scale.
 
 Its interval is a bootstrap. A resample draws items with replacement, the same for all points, since all were measured
-on the same items; and of the k seeds of each point k - 1 with replacement, so that the variance of their mean is that
-of k seeds (a plain bootstrap of few seeds is too narrow by (k - 1) / k: McCarthy and Snowden 1985). Each resample has
-a level and a curve of its own, and therefore a crossing. The interval goes from the 2.5 to the 97.5 percentile of
-these; where resamples cross outside the range of A, an end of the interval is open there. A resample in which a
-point has no item that counts has no curve, and is left out; where most are such, both ends are open.
+on the same items. Seeds are too few to be drawn themselves: of two there are two values. So each point's mean over its
+k seeds gets noise of its own, normal with the variance of seeds over k. This variance is taken to be the same at all x
+of a method and estimated from all of them together, on sum (k - 1) degrees of freedom; how far off such an estimate may
+be is drawn once a resample, from chi-square. Each resample has a level and a curve of its own, and therefore a
+crossing. The interval goes from the 2.5 to the 97.5 percentile of these; where resamples cross outside the range of A,
+an end of the interval is open there. A resample in which a point has no item that counts has no curve, and is left out;
+where most are such, both ends are open.
 
-What it cannot do: with one seed nothing is known of other seeds, and the interval is one of items alone. Between two
-measured points the line is a guess, not allowed for in the interval. A curve that goes up and down reaches the level at
-its first rise, be it noise, so the crossing of noisy curves comes early. The noise of an item under one seed counts
-for items and for seeds, which makes intervals a little wide.
+Simulated 300 times each, on lines over the logarithm with four x and 100 items, such intervals held the truth as often
+as this, by how much of the seeds' variance was common to all x of a method (a seed that is good at 200 is good at 400):
+
+    of two seeds    none 96 to 99 %    half 91 to 98 %    all 84 to 89 %
+    of three        none 96 to 99 %    half 94 to 98 %    all 89 to 91 %
+    of five         none 95 to 99 %    half 91 to 97 %    all 88 to 91 %
+    of one, where other seeds would change nothing: 91 %
+
+What it cannot do: of a method with one seed at every x nothing is known of other seeds, and its noise is that of the
+items alone. Between two measured points the line is a guess, not allowed for in the interval. A curve that goes up and
+down reaches the level at its first rise, be it noise, so the crossing of noisy curves comes early. The noise of an item
+under one seed counts for items and for seeds, which makes intervals a little wide.
 """
 
 from __future__ import annotations
@@ -56,7 +66,7 @@ class Crossing:
         level: in the unit of the score.
         place, low, high: where, with the ends of the 95 % interval.
         items: that were drawn.
-        seeds: the fewest of any point; with 1 the interval is one of items alone.
+        seeds: the most at any x, of the method that has fewer; with 1 nothing is known of other seeds of that method.
     """
 
     method: str
@@ -116,10 +126,10 @@ class _Drawn:
         generator = np.random.default_rng(seed)
         values = iter(factor * _resampled(numerators, denominators, resamples, generator))
         self.curves: dict[str, np.ndarray] = {}
-        self.seeds = {name: min(len(own) for own in points.values()) for name, points in methods.items()}
+        self.seeds = {name: max(len(own) for own in points.values()) for name, points in methods.items()}
         for name, points in methods.items():
-            means = [_mean([next(values) for _ in points[x]], generator) for x in self.axes[name]]
-            self.curves[name] = np.stack(means, axis=1)  # [1 + resamples, x]
+            runs_of = [np.stack([next(values) for _ in points[x]]) for x in self.axes[name]]
+            self.curves[name] = _means(runs_of, generator)  # [1 + resamples, x]
 
     def crossing(self, method: str, other: str, number: int) -> Crossing:
         import numpy as np
@@ -175,17 +185,24 @@ def _resampled(
     return np.concatenate(found, axis=1)
 
 
-def _mean(runs: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
-    """The mean over seeds: of all as found, and of k - 1 drawn ones in each resample."""
+def _means(points: Sequence[np.ndarray], generator: np.random.Generator) -> np.ndarray:
+    """``[1 + resamples, x]``: means over the seeds of one method; noise is added to those of the resamples.
+
+    Args:
+        points: of every x ``[seeds, 1 + resamples]``, the first as found.
+        generator: of the noise.
+    """
     import numpy as np
 
-    values = np.stack(runs)
-    k, count = values.shape
-    if k == 1:
-        return values[0]
-    picks = generator.integers(k, size=(k - 1, count))
-    drawn = np.take_along_axis(values, picks, axis=0).mean(0)
-    return np.concatenate([values[:, :1].mean(0), drawn[1:]])
+    means = np.stack([own.mean(0) for own in points], axis=1)
+    freedom = sum(len(own) - 1 for own in points)
+    if freedom == 0:
+        return means
+    squares = sum(float(((own[:, 0] - own[:, 0].mean()) ** 2).sum()) for own in points)
+    resamples = len(means) - 1
+    deviations = np.sqrt(squares / generator.chisquare(freedom, size=(resamples, 1)))  # of seeds, one a resample
+    noise = generator.standard_normal((resamples, len(points))) / np.sqrt([len(own) for own in points])
+    return np.concatenate([means[:1], means[1:] + deviations * noise])
 
 
 def _place(x: float, axis: Sequence[float]) -> Place:

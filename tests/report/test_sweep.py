@@ -157,6 +157,7 @@ def quiz(generator: np.random.Generator, k: int, n: int, noise: float) -> dict[s
 
 
 TRUTH = 1600 / 2**1.5
+LINES = (("A", 0.0), ("B", -0.75))
 
 
 @pytest.mark.parametrize(("k", "noise"), [(1, 0.0), (3, 0.1)])
@@ -174,6 +175,31 @@ def test_intervals_of_crossings_hold_the_truth(k: int, noise: float) -> None:
     assert np.median(found) == pytest.approx(TRUTH, rel=0.12)
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_intervals_of_crossings_hold_the_truth_where_seeds_make_the_noise(k: int) -> None:
+    """Straight lines over the logarithm; items are as difficult for all, so that they move no crossing."""
+    generator, held = np.random.default_rng(k), 0
+    for _ in range(100):
+        difficulty = generator.normal(0, 1, 50)
+
+        def run(level: float, difficulty: np.ndarray = difficulty) -> dict[str, tuple[float, float]]:
+            values = difficulty + level + generator.normal(0, 0.2)
+            return {str(number): (float(own), 1.0) for number, own in enumerate(values)}
+
+        own = crossings(
+            {
+                name: {x: [run(start + 0.5 * math.log2(x / 200)) for _ in range(k)] for x in AXIS}
+                for name, start in LINES
+            },
+            resamples=200,
+        )
+        (crossing,) = [one for one in own if (one.method, one.at) == ("A", 1600)]
+        low = 0.0 if crossing.low.side == "below" else crossing.low.x
+        high = math.inf if crossing.high.side == "above" else crossing.high.x
+        held += low <= TRUTH <= high
+    assert held >= 90
+
+
 def test_levels_out_of_reach_and_reached_at_once() -> None:
     generator = np.random.default_rng(0)
     found = {(one.method, one.at): one for one in crossings(quiz(generator, 1, 3000, 0.0), resamples=100, scale=100)}
@@ -181,6 +207,26 @@ def test_levels_out_of_reach_and_reached_at_once() -> None:
     assert never.status == "not reached within the range" and str(never.place) == "above 1,600"
     assert at_once.status == "already at the smallest" and str(at_once.high) == "at or below 200"
     assert found["A", 1600].status == "reached" and 0 < found["A", 1600].level < 100
+
+
+def test_noise_of_seeds_is_that_of_all_points_of_a_method_together() -> None:
+    """Items without noise, so that the interval is of seeds alone: pooled, also where a point has only one."""
+
+    def runs(*values: float) -> list[dict[str, tuple[float, float]]]:
+        return [{str(number): (value, 1.0) for number in range(9)} for value in values]
+
+    rising = {x: runs(level - 0.1, level + 0.1) for x, level in zip(AXIS, (0.0, 1.0, 2.0, 3.0), strict=True)}
+    still = {200: runs(1.5), 400: runs(1.5)}
+    mixed = {**rising, 400: runs(1.0), 1600: runs(3.0)}
+    found = {name: crossings({"a": own, "b": still})[0] for name, own in (("rising", rising), ("mixed", mixed))}
+    for own in found.values():
+        assert own.place.x == pytest.approx(400 * 2**0.5) and own.low.x < 530 < 605 < own.high.x
+        assert own.seeds == 1
+    assert found["mixed"].high.x - found["mixed"].low.x > found["rising"].high.x - found["rising"].low.x
+    alone = crossings({"a": {x: own[:1] for x, own in rising.items()}, "b": still})[0]
+    assert alone.low == alone.place == alone.high
+    both = crossings({"a": mixed, "b": {x: own * 2 for x, own in still.items()}})[0]
+    assert both.seeds == 2
 
 
 def test_lower_may_be_better_and_draws_are_the_same_every_time() -> None:
