@@ -8,9 +8,10 @@ A sweep file says the same in YAML, and more: its points may have recipes of the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from langxfer.report.settings import NAME, label
 from langxfer.sweeps import Point, Sweep, gathered
 
 SEED = "seed"  # short for the training seed of all phases
+SEED_OF_PHASE = re.compile(r"phases\[\d+\]\.training\.seed")
+COMMAND_LINE = "--set"
 
 
 class ListedPoint(Section):
@@ -87,6 +90,9 @@ def load_sweep(path_or_name: str | Path, catalog: Catalog, overrides: Sequence[s
     """
     file, read = _sweep_file(str(path_or_name), catalog)
     given = [_from_command_line(override) for override in overrides]
+    undone = list(_undone(file, read, given))
+    if undone:
+        raise RecipeError(undone)
     return _Loading(file, read, catalog, given).sweep()
 
 
@@ -121,11 +127,41 @@ def _lacks(file: SweepFile) -> Iterator[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         yield f"points: two are called {twice[0]}. Give each a name of its own."
-    for path in file.grid:
-        given = ["set"] if path in file.set else []
-        given += [f"the set of point {point.name}" for point in file.points if path in point.set]
-        if given:
-            yield f"grid: {path} is in {given[0]} too, which would do nothing. Remove one of them."
+
+
+def _undone(file: SweepFile, read: RecipeText, given: Sequence[_Setting]) -> Iterator[str]:
+    """Settings that would do nothing, since another one takes their place when it is applied.
+
+    A point's own set may take the place of what is set for all points, and the command line that of the same path.
+    """
+    instead = {setting.path for setting in given}
+    of_points = [(f"the set of point {own.name}", own.set) for own in file.points]
+    own = {where for where, _ in of_points}
+    read_from = [("set", file.set), *of_points, ("grid", file.grid)]
+    placed = [(where, path) for where, paths in read_from for path in paths if path not in instead]
+    placed += [(COMMAND_LINE, setting.path) for setting in given]
+    for (where, path), (there, later) in combinations(placed, 2):
+        if {where, there} <= own and where != there:
+            continue
+        first = f"{COMMAND_LINE} {path}" if where == COMMAND_LINE else f"{path} in {where}"
+        begin = f"{COMMAND_LINE} {later} " if there == COMMAND_LINE else f"{read.place(())}  {there}: {later}"
+        if _set_twice(path, later):
+            yield f"{begin} sets what {first} sets too, so one would do nothing. Remove one of them."
+        elif path == later and there == "grid":
+            yield f"{begin} is in {where} too, which would do nothing. Remove one of them."
+        elif _is_below(path, later) and not (where == "set" and there in own):
+            yield f"{begin} is applied after {first}, which would do nothing. Remove one of them."
+
+
+def _set_twice(one: str, other: str) -> bool:
+    """Whether ``seed`` is one of the paths, and the other the seed that it stands for."""
+    return SEED in (one, other) and any(SEED_OF_PHASE.fullmatch(path) for path in (one, other))
+
+
+def _is_below(path: str, other: str) -> bool:
+    """Whether a path leads into what another one sets; an evaluator may be called by its name."""
+    by_name = path != SEED and path.partition(".")[0].partition("[")[0] not in Recipe.model_fields
+    return path.startswith((f"{other}.", f"{other}[")) or (other == "evaluators" and by_name)
 
 
 def _from_command_line(override: str) -> _Setting:

@@ -209,5 +209,50 @@ def test_what_would_do_nothing_is_told(problems):
         assert wrong.startswith(f"--set {override}  expected path=value")
 
 
+BELOW = FILE.replace("data.limit: [200, 400]", "phases[0].objective: [clo, orpo]")
+SEEDS = FILE.replace("phases[0].objective.beta: 0.3", "phases[0].training.seed: 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "expected"),
+    [
+        (
+            BELOW,
+            [],
+            "s.yaml:1  grid: phases[0].objective is applied after phases[0].objective.beta in set, which would",
+        ),
+        (FILE, ["phases[0]={objective: sft}"], "--set phases[0]  is applied after phases[0].objective.beta in set, "),
+        (None, ["phases[0].objective.beta=1", "phases=[]"], "--set phases  is applied after --set phases[0].objective"),
+        (
+            None,
+            ["held_out.margins=false", "evaluators=[]"],
+            "--set evaluators  is applied after --set held_out.margins",
+        ),
+        (SEEDS, [], "s.yaml:1  grid: seed sets what phases[0].training.seed in set sets too, so one would do nothing."),
+        (None, ["phases[0].training.seed=3,4", "seed=1,2"], "--set seed  sets what --set phases[0].training.seed sets"),
+        (FILE, ["phases[0].training.seed=3"], "--set phases[0].training.seed  sets what seed in grid sets too, so one"),
+    ],
+)
+def test_what_another_setting_would_undo_is_told(problems, text, overrides, expected):
+    (found,) = problems(overrides, text)
+    assert found.startswith(expected) and found.endswith("would do nothing. Remove one of them.")
+
+
+def test_what_comes_first_may_be_refined_and_a_point_may_differ(load):
+    refined = load(["phases[0].objective=clo,orpo", "phases[0].objective.lambda=0.7"])
+    assert [own.recipe.phases[0].objective.lambda_ for own in refined.points] == [0.7, 0.7]
+    text = """\
+recipe: r.yaml
+set: {"phases[0].objective.beta": 0.3}
+points:
+  - {name: a}
+  - {name: b, set: {"phases[0].objective": sft, seed: 2}}
+  - {name: c, set: {"phases[0].objective.beta": 0.4, "phases[0].training.seed": 3}}
+"""
+    first, second, third = (own.recipe.phases[0] for own in load([], text).points)
+    assert (first.objective.beta, second.objective.name, third.objective.beta) == (0.3, "sft", 0.4)
+    assert (first.training.seed, second.training.seed, third.training.seed) == (0, 2, 3)
+
+
 def test_what_is_neither_is_told_as_of_a_recipe(problems):
     assert problems([], "- 1\n")[0].startswith("s.yaml:1  The recipe is a list of 1")
