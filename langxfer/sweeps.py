@@ -15,7 +15,7 @@ class Point:
 
     Attributes:
         settings: what tells it from the others, as JSON values: ``{"data.limit": 200, "seed": 1}``. Points that differ
-            in ``seed`` (or in a phase's ``training.seed``) alone are averaged.
+            in ``seed`` (or in a phase's ``training.seed``) alone are averaged; no two may share the seed of a phase.
         recipe: with its paths resolved.
         text: the recipe as its author wrote it, for the run folder; None for one that was made in Python.
         file: the name of that text.

@@ -14,7 +14,9 @@ import pytest
 
 import langxfer
 from langxfer.data import read_jsonl
+from langxfer.engine.sweep import planned
 from langxfer.errors import RecipeError
+from langxfer.recipe import Phase
 from tests.conftest import RECIPE, write_rows
 from tests.processes import ENVIRONMENT, TWO
 from tests.test_run import KILLER
@@ -189,6 +191,12 @@ def test_two_processes_go_through_the_same_points(recipe):
     assert set(asked(recipe, "reference").values()) == {1} and len(asked(recipe, "reference")) == 14
 
 
+def seeded(recipe: langxfer.Recipe, seed: int) -> Phase:
+    """Its first phase with another seed."""
+    (first, *_) = recipe.phases
+    return first.model_copy(update={"training": first.training.model_copy(update={"seed": seed})})
+
+
 def test_from_python_points_that_are_the_same_run_are_refused(recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe.write_text(recipe.read_text().replace("translator: counting", "translator: fake"))
@@ -201,6 +209,15 @@ def test_from_python_points_that_are_the_same_run_are_refused(recipe, tmp_path, 
     fewer = one.model_copy(update={"data": one.data.model_copy(update={"limit": 3})})
     with pytest.raises(RecipeError, match="points with the settings the recipe differ in more than seeds"):
         langxfer.sweep(langxfer.Sweep("mixed", (langxfer.Point({}, one), langxfer.Point({"seed": 2}, fewer))))
+    two = [one.model_copy(update={"phases": (seeded(one, 1), seeded(one, number))}) for number in (1, 2)]
+    with pytest.raises(RecipeError, match="settings a=1 share the seed of phase 0 and differ in that of another"):
+        planned(
+            langxfer.Sweep("one phase", tuple(langxfer.Point({"a": 1, "seed": n}, own) for n, own in enumerate(two)))
+        )
+    apart = two[0], one.model_copy(update={"phases": (seeded(one, 2), seeded(one, 2))})
+    assert (
+        len(planned(langxfer.Sweep("all", tuple(langxfer.Point({"seed": n}, own) for n, own in enumerate(apart))))) == 2
+    )
     gone = one.model_copy(update={"data": one.data.model_copy(update={"source": "gone.jsonl"})})
     with pytest.raises(RecipeError, match=r"no such file.*\(Point n=2\.\)"):
         langxfer.sweep(langxfer.Sweep("gone", (langxfer.Point({"n": 1}, one), langxfer.Point({"n": 2}, gone))))

@@ -92,7 +92,7 @@ def planned(given: Sweep) -> list[Plan]:
             problems += [(label(point.settings), sentence) for sentence in str(error).splitlines()]
     if problems:
         raise RecipeError(gathered(problems, len(given.points)))
-    problems = [*_repeated(given, plans), *_mixed(given), *_devices(given)]
+    problems = [*_repeated(given, plans), *_mixed(given), *_dependent(given), *_devices(given)]
     if problems:
         raise RecipeError(sentence for _, sentence in problems)
     return plans
@@ -128,6 +128,25 @@ def _mixed(given: Sweep) -> list[tuple[str, str]]:
                 )
             )
     return found
+
+
+def _dependent(given: Sweep) -> list[tuple[str, str]]:
+    """Points that would be averaged as repetitions, and share a phase: what its seed did, it did to all of them."""
+    groups: dict[str, tuple[str, set[tuple[int, ...]]]] = {}
+    for point in given.points:
+        settings = without_seed(point.settings)
+        _, seeds = groups.setdefault(json.dumps(settings, sort_keys=True), (label(settings), set()))
+        seeds.add(tuple(phase.training.seed for phase in point.recipe.phases))
+    return [
+        (
+            own,
+            f"points with the settings {own} share the seed of phase {number} and differ in that of another, so "
+            "they are no repetitions and cannot be averaged. Use seed=1,2, which gives all phases another seed.",
+        )
+        for own, seeds in groups.values()
+        for number, of_phase in enumerate(zip(*seeds, strict=False))
+        if len(set(of_phase)) < len(seeds)
+    ]
 
 
 def _devices(given: Sweep) -> list[tuple[str, str]]:
