@@ -29,6 +29,23 @@ def value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def short_label(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Settings in few words: texts and components speak for themselves, anything else has its name before it.
+
+    Args:
+        settings: path -> value.
+        names: of the paths, as ``short_names`` gives them.
+    """
+    return ", ".join(
+        value_text(value) if _speaks(value) else f"{names[path]}={value_text(value)}"
+        for path, value in settings.items()
+    )
+
+
+def _speaks(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and "name" in value)
+
+
 def label(settings: Mapping[str, Any]) -> str:
     """All settings in one line; the name that a sweep file gives a point speaks for itself."""
     named = (value_text(value) if path == NAME else f"{path}={value_text(value)}" for path, value in settings.items())

@@ -17,7 +17,7 @@ from langxfer.report.comparison import Contribution, check_comparable, contribut
 from langxfer.report.crossing import Crossing, crossings
 from langxfer.report.finished import Finished, read_finished
 from langxfer.report.seeds import Mean, over_seeds
-from langxfer.report.settings import label, value_text, without_seed
+from langxfer.report.settings import label, short_label, short_names, value_text, without_seed
 
 RESULT, TABLE = "sweep.json", "table.csv"
 BEFORE = "before training"
@@ -269,8 +269,8 @@ def _alike(one: Mapping[ScoreName, Score], other: Mapping[ScoreName, Score]) -> 
 
 
 def _numeric(groups: Sequence[_Group]) -> list[str]:
-    """Settings that are numbers, or null, wherever they are given, with several numbers."""
-    paths = dict.fromkeys(path for own in groups for path in own.settings)
+    """Settings that are numbers, or null, wherever they are given, with several numbers. A seed is no quantity."""
+    paths = dict.fromkeys(path for own in groups for path in own.settings if path.rpartition(".")[2] != "seed")
     given = {path: [own.settings[path] for own in groups if path in own.settings] for path in paths}
     values = {path: [value for value in own if value is not None] for path, own in given.items()}
     return [path for path, own in values.items() if all(map(_is_number, own)) and len(set(own)) > 1]
@@ -280,19 +280,31 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _exactly(settings: Settings) -> str:
+    """Settings, in whatever order, as a text that no others have."""
+    return ", ".join(f"{path}={json.dumps(settings[path], sort_keys=True)}" for path in sorted(settings))
+
+
 class _Family:
     """The curves of one score over one setting, by the other settings."""
 
     def __init__(self, setting: str, name: ScoreName, groups: Sequence[_Group]):
         self.setting, self.name = setting, name
         self.methods: dict[str, list[_Group]] = {}
+        names = self._names(groups)
         for own in sorted(groups, key=lambda own: own.settings[setting]):
-            self.methods.setdefault(self._method(own), []).append(own)
+            self.methods.setdefault(names[_exactly(self._others(own))], []).append(own)
 
-    def _method(self, group: _Group) -> str:
-        """What people call a curve: the values of the other settings."""
-        others = [value_text(value) for path, value in group.settings.items() if path != self.setting]
-        return ", ".join(others) or str(self.name)
+    def _others(self, group: _Group) -> Settings:
+        """The settings that are the same for all points of a curve."""
+        return {path: own for path, own in group.settings.items() if path != self.setting}
+
+    def _names(self, groups: Sequence[_Group]) -> dict[str, str]:
+        """What people call a curve: the values of the other settings; exactly, where two would be called alike."""
+        short = short_names(path for own in groups for path in own.settings)
+        curves = {_exactly(others): others for others in map(self._others, groups)}
+        names = [short_label(others, short) or str(self.name) for others in curves.values()]
+        return {own: name if names.count(name) == 1 else own for own, name in zip(curves, names, strict=True)}
 
     def curves(self) -> Iterator[Curve]:
         for method, groups in self.methods.items():

@@ -277,6 +277,31 @@ def test_points_that_differ_in_seeds_alone_are_one_row() -> None:
     assert record["table"][1]["scores"][0]["seeds"] == 2 and record["crossings"][0]["status"]
 
 
+def test_curves_are_called_by_their_texts_and_by_named_numbers() -> None:
+    def names(*others: dict[str, Any]) -> list[str]:
+        own = [({**other, "data.limit": x}, finished(evaluation([float(x)] * 9))) for other in others for x in (1, 2)]
+        report = report_of(own)
+        crossed = {one.crossing.method for one in report.crossings if one.setting == "data.limit"}
+        found = [one.name for one in report.curves if one.setting == "data.limit"]
+        assert crossed == set(found) or len(found) == 1
+        return found
+
+    weight = "phases[0].objective.lambda"
+    assert names({weight: 0.1}, {weight: 0.9}) == ["lambda=0.1", "lambda=0.9"]
+    views = {"name": "sft", "views": ["TT"]}
+    assert names({"phases[0].objective": "clo", "x": True}, {"phases[0].objective": views, "x": None}) == [
+        "clo, x=true",
+        'sft {"views": ["TT"]}, x=null',
+    ]
+    assert names({"method": "a"}, {"kind": "a"}) == ['method="a"', 'kind="a"']
+    assert names({}) == ["quiz/de"]
+
+
+def test_a_seed_is_no_axis() -> None:
+    own = [({"data.limit": x, "data.seed": y}, finished(evaluation([x, y] * 5))) for x in (1.0, 2.0) for y in (3, 4)]
+    assert [(one.setting, one.name) for one in report_of(own).curves] == [("data.limit", f"seed={y}") for y in (3, 4)]
+
+
 def test_what_was_measured_in_two_ways_is_not_crossed() -> None:
     own = points({("clo", 200, 1): [1.0] * 9, ("clo", 400, 1): [2.0] * 9, ("sft", 200, 1): [1.0] * 9})
     other = finished(Evaluation([Score("quiz/de", 3.0, 1.0, 9, "preset:b|n:9")], evaluation([3.0] * 9).rows))
