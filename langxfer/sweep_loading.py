@@ -236,7 +236,9 @@ class _Loading:
         except RecipeError as error:
             self._problems += [(label(settings), self._placed(problem, chosen)) for problem in error.problems]
             return None
-        return Point(settings, loaded.recipe, loaded.text, loaded.path.name, tuple(overrides))
+        name = self._recipe(listed)
+        file = str(Path(name).resolve()) if Path(name).is_file() else name  # sweep.yaml may lie in any folder
+        return Point(settings, loaded.recipe, loaded.text, file, tuple(overrides))
 
     def _overrides(self, listed: ListedPoint | None, chosen: Sequence[tuple[_Setting, int]]) -> list[str]:
         """As ``langxfer run --set`` takes them: ``seed`` becomes the training seed of each phase."""
@@ -250,9 +252,13 @@ class _Loading:
         return [*plain, *(f"phases[{number}].training.seed={seeds[-1]}" for number in range(self._phases[known]))]
 
     def _load(self, listed: ListedPoint | None, overrides: Sequence[str]) -> LoadedRecipe:
+        return load_recipe(self._recipe(listed), self._catalog, overrides)
+
+    def _recipe(self, listed: ListedPoint | None) -> str:
+        """File or name of the point's recipe."""
         name = (listed.recipe if listed else None) or self._file.recipe or ""
         beside = Path(self._read.name).parent / name
-        return load_recipe(str(beside) if self._read.places and beside.is_file() else name, self._catalog, overrides)
+        return str(beside) if self._read.places and beside.is_file() else name
 
     @staticmethod
     def _placed(problem: str, chosen: Sequence[tuple[_Setting, int]]) -> str:

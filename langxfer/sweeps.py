@@ -18,7 +18,7 @@ class Point:
             in ``seed`` (or in a phase's ``training.seed``) alone are averaged; no two may share the seed of a phase.
         recipe: with its paths resolved.
         text: the recipe as its author wrote it, for the run folder; None for one that was made in Python.
-        file: the name of that text.
+        file: of that text, or the name of an installed recipe: what ``langxfer run`` takes.
         overrides: ``path=value``, as ``langxfer run --set`` takes them to do this point alone.
     """
 

@@ -84,6 +84,19 @@ def test_a_point_is_repeated_by_run_with_its_overrides(load, catalog):
         assert load_recipe("r.yaml", catalog, own.overrides).recipe == own.recipe
 
 
+def test_a_point_names_a_recipe_that_can_be_run_from_anywhere(load, catalog, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "r.yaml").write_text(VALID)
+    (tmp_path / "s.yaml").write_text(
+        "points: [{name: a, recipe: r.yaml}, {name: b, recipe: other/r.yaml}, {name: c, recipe: clo}]\n"
+    )
+    found = [*load().points, *load_sweep("s.yaml", catalog).points]
+    monkeypatch.chdir(tmp_path / "other")
+    paths = [str(tmp_path / name) for name in ("r.yaml", "r.yaml", "other/r.yaml")]
+    assert [own.file for own in found] == [*paths, "clo"]
+    assert all(load_recipe(own.file, catalog, own.overrides).recipe == own.recipe for own in found)
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [
