@@ -16,7 +16,9 @@ import langxfer
 from langxfer.data import read_jsonl
 from langxfer.engine.sweep import planned
 from langxfer.errors import RecipeError
+from langxfer.events import PointFinished, PointStarted
 from langxfer.recipe import Phase
+from langxfer.testing import fakes
 from tests.conftest import RECIPE, write_rows
 from tests.processes import ENVIRONMENT, TWO
 from tests.test_run import KILLER
@@ -131,6 +133,9 @@ def test_killed_and_continued_it_makes_everything_once(recipe):
     assert [row["status"] for row in after] == ["done"] * 12 and result["points"] == after
     assert [row for row in before if row["status"] == "done"] == after[: sum(r["status"] == "done" for r in before)]
     assert len({row["run"] for row in after}) == 12
+    manifests = [json.loads(path.read_text()) for path in recipe.parent.glob("runs/artifacts/*/*/manifest.json")]
+    took = sum(own["facts"]["seconds"] for own in manifests)
+    assert sum(row["seconds"] for row in after) == pytest.approx(took)
     made = Counter(path.parent.parent.name for path in recipe.parent.glob("runs/artifacts/*/*/manifest.json"))
     assert made == {"translate": 3, "encode": 3, "quality": 3, "reference": 3, "train": 12, "evaluate": 13}
     # 20 + 4 rows of prompt and response: no segment is translated twice, no example of any size scored twice
@@ -191,6 +196,35 @@ def test_two_processes_go_through_the_same_points(recipe):
     assert set(asked(recipe, "reference").values()) == {1} and len(asked(recipe, "reference")) == 14
 
 
+def test_what_a_point_took_survives_a_kill_and_a_second_sweep_at_once(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (
+        recipe.read_text()
+        .replace("translator: counting", "translator: fake")
+        .replace("objective: clo", "objective: sft")
+    )
+    recipe.write_text(text.partition("evaluators:")[0] + "compute: {device: cpu, threads: 1}\n")
+    given = langxfer.load_sweep(str(recipe), langxfer.load_plugins([Path(fakes.__file__)]), ["data.limit=3,5"])
+    seen = []
+
+    def other(event):
+        """Another process finishes the second point while this one is at the first."""
+        if isinstance(event, PointStarted | PointFinished) and event.number == 1:
+            first, second = points(recipe)
+            seen.append(second)
+            if isinstance(event, PointStarted):
+                rows = first, {**second, "status": "done", "seconds": 5.0}
+                (path,) = tmp_path.glob("runs/sweep-tiny-*/points.jsonl")
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    took = [own.seconds for own in langxfer.sweep(given, observe=other).results]
+    assert [(row["status"], row["seconds"]) for row in seen] == [("waiting", None), ("done", 5.0)]
+    assert [row["seconds"] for row in points(recipe)] == took and all(took)
+    (path,) = tmp_path.glob("runs/sweep-tiny-*/points.jsonl")
+    path.unlink()  # killed before it was written
+    assert [own.seconds for own in langxfer.sweep(given).results] == took
+
+
 def seeded(recipe: langxfer.Recipe, seed: int) -> Phase:
     """Its first phase with another seed."""
     (first, *_) = recipe.phases
@@ -200,8 +234,6 @@ def seeded(recipe: langxfer.Recipe, seed: int) -> Phase:
 def test_from_python_points_that_are_the_same_run_are_refused(recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe.write_text(recipe.read_text().replace("translator: counting", "translator: fake"))
-    from langxfer.testing import fakes
-
     one = langxfer.load_recipe(str(recipe), langxfer.load_plugins([Path(fakes.__file__)])).recipe
     other = one.model_copy(update={"title": "another name"})
     with pytest.raises(RecipeError, match="the points n=1 and n=2 are the same run"):

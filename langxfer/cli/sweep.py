@@ -90,12 +90,9 @@ def _print(swept: Swept) -> None:
         for result in swept.failed:
             table.add_row(escape(label(result.point.settings)), escape(result.error or ""))
         out.print(table)
-    known = [result.seconds for result in swept.results if result.seconds is not None]
-    done = sum(result.status == "done" for result in swept.results)
-    unknown = len(swept.results) - len(known)
-    found = f" ({unknown} were there before and are not counted)" if unknown else ""
-    took = f"they took {duration(sum(known))}{found}"
-    out.print(f"{done} of {len(swept.results)} points are done; {took}.", highlight=False)
+    done = [result.seconds or 0.0 for result in swept.results if result.status == "done"]
+    took = f"{len(done)} of {len(swept.results)} points are done; their stages took {duration(sum(done))}."
+    out.print(took, highlight=False)
     out.print(f"sweep:  {escape(str(swept.path))}", highlight=False, soft_wrap=True)
 
 

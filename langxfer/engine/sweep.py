@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from langxfer.data import read_jsonl
 from langxfer.engine import folder, plan
+from langxfer.engine.making import Outcome
 from langxfer.engine.plan import Plan
 from langxfer.engine.run import Written, run
 from langxfer.engine.store import Store, digest, make_folder, storage_errors, write_atomically
@@ -39,7 +40,9 @@ class Result:
 
     Attributes:
         run: folder of its run, from the folder of runs.
-        seconds: that making it took; of a point that was found, what it took before, and None where that is not known.
+        seconds: that its stages took, as they say themselves, so that it is the same where they were found. A stage of
+            several points counts for the first of them; one that was killed, from where it went on. Of a point that
+            failed, how long it took to do so; None of one that waits.
         error: why it failed.
     """
 
@@ -191,8 +194,7 @@ def sweep(
         emit(PointStarted(label(point.settings), place + 1, len(order), clock.left(order[place:])))
         try:
             found = run(point.recipe, runs, observe=observe, written=_written(point, plugins))
-            seconds = time.monotonic() - started if found.did_work else own.results[number].seconds
-            own.put(number, "done", seconds, None, runtime.main)
+            own.put(number, "done", own.seconds(number, found.outcomes), None, runtime.main)
             clock.took(number, time.monotonic() - started)
         except Exception as error:
             message = str(error) if isinstance(error, LangxferError) else f"{type(error).__name__}: {error}"
@@ -219,14 +221,10 @@ class _Folder:
         self.results = [Result(point, made.key, folder.name_of(made.recipe, made.key)) for point, made in points]
         key = digest([[dict(own.point.settings), own.key] for own in self.results])
         self.path = runs / f"sweep-{folder.named(given.title, key)}"
+        self._came_to: set[int] = set()
 
     def begin(self) -> None:
         """All points as waiting, with what is known of an earlier start."""
-        before = {row["key"]: row for row in self._rows()}
-        for number, own in enumerate(self.results):
-            row = before.get(own.key, {})
-            known = {name: row[name] for name in ("status", "seconds", "error") if name in row}
-            self.results[number] = replace(own, **known)
         expanded = [
             {"settings": dict(own.settings), "recipe": own.file, "overrides": list(own.overrides), "run": result.run}
             for own, result in zip(self.given.points, self.results, strict=True)
@@ -248,12 +246,19 @@ class _Folder:
         store = Store(self.runs / "artifacts")
         return [0.0 if _complete(made, store) else _size(made.recipe) for made in self.plans]
 
+    def seconds(self, number: int, outcomes: Sequence[Outcome]) -> float:
+        """What the stages took that this point has and none before it."""
+        before = {stage.key for made in self.plans[:number] for stage in made.stages}
+        own = [outcome.artifact for outcome in outcomes if outcome.stage.key not in before]
+        return float(sum(artifact.manifest["facts"]["seconds"] for artifact in own))
+
     def put(
         self, number: int, status: Literal["done", "failed"], seconds: float | None, error: str | None, main: bool
     ) -> None:
         """Remember and, on the main process, write what became of a point."""
         own = replace(self.results[number], status=status, seconds=seconds, error=error)
         self.results[number] = own
+        self._came_to.add(number)
         if main:
             with storage_errors(self.path):
                 self._write()
@@ -272,13 +277,17 @@ class _Folder:
                 write_sweep_report(self.path, self.path / REPORT)
         return Swept(self.path, tuple(self.results), report)
 
-    def _rows(self) -> list[dict[str, Any]]:
-        path = self.path / POINTS
-        return list(read_jsonl(path)) if path.is_file() else []
-
     def _write(self) -> None:
-        rows = "".join(json.dumps(own.record(), ensure_ascii=False) + "\n" for own in self.results)
-        write_atomically(self.path / POINTS, rows)
+        """Points that this process has not come to are as the folder says: another one may do the same sweep."""
+        path = self.path / POINTS
+        with Store(self.runs / "artifacts").locked("sweep", self.path.name):
+            before = {row["key"]: row for row in read_jsonl(path)} if path.is_file() else {}
+            for number, own in enumerate(self.results):
+                if number not in self._came_to and own.key in before:
+                    row = before[own.key]
+                    self.results[number] = replace(own, **{name: row[name] for name in ("status", "seconds", "error")})
+            rows = "".join(json.dumps(own.record(), ensure_ascii=False) + "\n" for own in self.results)
+            write_atomically(path, rows)
 
 
 def _complete(made: Plan, store: Store) -> bool:
