@@ -28,10 +28,10 @@ from langxfer.recipe import Recipe
 from langxfer.recipe_text import yaml_text
 from langxfer.report.html.writing import REPORT, write_sweep_report
 from langxfer.report.settings import label, without_seed
-from langxfer.report.sweep import RESULT, TABLE, Report, make_report
+from langxfer.report.sweep import EXPANDED, RESULT, TABLE, Report, make_report
 from langxfer.sweeps import Point, Sweep, gathered
 
-POINTS, EXPANDED, FAILURES = "points.jsonl", "sweep.yaml", "failures.log"
+POINTS, FAILURES = "points.jsonl", "failures.log"
 
 
 @dataclass(frozen=True)

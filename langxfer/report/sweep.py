@@ -19,7 +19,7 @@ from langxfer.report.finished import Finished, read_finished
 from langxfer.report.seeds import Mean, over_seeds
 from langxfer.report.settings import label, short_label, short_names, value_text, without_seed
 
-RESULT, TABLE = "sweep.json", "table.csv"
+EXPANDED, RESULT, TABLE = "sweep.yaml", "sweep.json", "table.csv"  # files of its folder
 BEFORE = "before training"
 ROUNDING = 1e-5  # of a mean over items on different machines, in relation to it
 Settings = Mapping[str, Any]

@@ -47,6 +47,12 @@ def test_the_report_of_a_run_is_made_again_where_it_is_asked_for(finished_run, t
 def test_what_is_no_folder_of_a_run_is_an_error_that_says_so(finished_run, tmp_path, monkeypatch, capsys):
     assert langxfer(monkeypatch, "report", tmp_path) == 2
     assert "neither a run folder" in capsys.readouterr().err
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.yaml").touch()
+    assert langxfer(monkeypatch, "report", tmp_path / "sweep") == 2
+    assert "the sweep is not finished (no sweep.json). Go on with it by the same langxfer sweep." in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert langxfer(monkeypatch, "report", finished_run.path, finished_run.path) == 2
     assert "say where their report goes (-o FILE.html)" in capsys.readouterr().err
     assert langxfer(monkeypatch, "report", finished_run.path, "-o", tmp_path / "no" / "page.html") == 2

@@ -21,7 +21,7 @@ from langxfer.report.html.page import RunPage, run_page
 from langxfer.report.html.sweep_page import sweep_page
 from langxfer.report.methods import ComparedRuns
 from langxfer.report.recipe_differences import in_words
-from langxfer.report.sweep import RESULT
+from langxfer.report.sweep import EXPANDED, RESULT
 from langxfer.report.tables import format_score
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_report(folder: Path | str, *others: Path | str, path: Path | str | Non
         Where the page is.
 
     Raises:
-        DataError: a folder is none of these, or damaged; or there are several, and no path.
+        DataError: a folder is none of these, not finished, or damaged; or there are several, and no path.
     """
     if others and path is None:
         raise DataError("several runs have no folder in common: say where their report goes (-o FILE.html).")
@@ -54,6 +54,8 @@ def write_report(folder: Path | str, *others: Path | str, path: Path | str | Non
         write_methods_report(compare_runs([folder, *others]), target)
     elif (first / RESULT).is_file():
         write_sweep_report(first, target)
+    elif (first / EXPANDED).is_file():
+        raise DataError(f"{first}: the sweep is not finished (no {RESULT}). Go on with it by the same langxfer sweep.")
     else:
         write_run_report(read_finished(first), target)
     return target
