@@ -76,19 +76,20 @@ class _Setting:
     place: str
 
 
-def load_sweep(path_or_name: str | Path, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(path_or_name: str | Path, catalog: Catalog, overrides: str | Sequence[str] = ()) -> Sweep:
     """Read a sweep: a recipe with lists of values, or a sweep file, to which ``overrides`` are added.
 
     Args:
         path_or_name: a sweep file, or a recipe's file or name.
         catalog: the words that recipes may use.
-        overrides: ``path=value`` or ``path=value,value,...``. Commas inside quotes, [] and {} separate nothing. The
-            path ``seed`` stands for ``training.seed`` of all phases.
+        overrides: one or several: ``path=value`` or ``path=value,value,...``. Commas inside quotes, [] and {} separate
+            nothing. The path ``seed`` stands for ``training.seed`` of all phases.
 
     Raises:
         RecipeError: with everything that is wrong with any point, each problem once.
     """
     file, read = _sweep_file(str(path_or_name), catalog)
+    overrides = (overrides,) if isinstance(overrides, str) else overrides
     given = [_from_command_line(override) for override in overrides]
     undone = list(_undone(file, read, given))
     if undone:

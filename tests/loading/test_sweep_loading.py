@@ -62,6 +62,7 @@ def test_the_grid_is_the_product_and_the_last_setting_changes_first(load):
 
 def test_a_path_is_as_good_as_a_text(load, catalog):
     assert load_sweep(Path("r.yaml"), catalog) == load()
+    assert load_sweep("r.yaml", catalog, "seed=1,2") == load_sweep("r.yaml", catalog, ["seed=1,2"])
     by_file = load(text=FILE)
     assert load_sweep(Path("s.yaml"), catalog) == by_file
     for absent in ("none.yaml", Path("none.yaml")):
