@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langxfer.engine.memory import FLOAT, Decoder, kept_per_token
+from langxfer.engine.memory import FLOAT, Decoder, copies, kept_per_token
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,13 +48,14 @@ def expects_gpu(compute: Compute) -> bool:
 
 
 def fitting(network: nn.Module, free: int, recompute: bool) -> int:
-    """Tokens whose activations fit into ``free`` bytes beside gradients and moments."""
+    """Tokens whose activations fit into ``free`` bytes beside gradients, moments and copies in 16 bits."""
     parameters = dict(network.named_parameters())
     learned = {name: value for name, value in parameters.items() if value.requires_grad}
-    size = min(value.dtype.itemsize for value in parameters.values())
+    size = network.config.dtype.itemsize  # what it computes in; trained weights are float32 in any case
     config = network.config.get_text_config().to_dict()
     decoder = Decoder.of(config, {name: tuple(value.shape) for name, value in parameters.items()})
     # Without gradients nothing is kept but what one layer holds at a time.
     each = kept_per_token(decoder, learned, size, recompute) if learned else 8 * size * decoder.inner
-    reserved = 3 * FLOAT * sum(value.numel() for value in learned.values())
+    elements = sum(value.numel() for value in learned.values())
+    reserved = 3 * FLOAT * elements + copies(elements, size)
     return max(FEWEST, min(MOST, int(SHARE * (free - reserved) / each)))

@@ -60,6 +60,7 @@ def load(folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.
     if not found:
         return Progress()
     device = str(next(iter(parameters.values())).device)
+    steps = device if optimizer.defaults.get("fused") else "cpu"  # where the optimizer counts
     tensors = load_file(found[-1] / "tensors.safetensors", device=device)
     moments: dict[str, dict[str, Any]] = {name: {} for name in parameters}
     for key, tensor in tensors.items():
@@ -67,7 +68,7 @@ def load(folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.
         if kind == "weight":
             parameters[name].data.copy_(tensor)
         else:
-            moments[name][kind] = tensor.cpu() if kind == "step" else tensor
+            moments[name][kind] = tensor.to(steps) if kind == "step" else tensor
     for name, value in parameters.items():
         if moments[name]:
             optimizer.state[value] = moments[name]

@@ -105,7 +105,15 @@ def _layer(decoder: Decoder, in_attention: bool, in_mlp: bool, in_norms: bool, s
     kept = decoder.steps + (1 if in_mlp else 0)  # the input of the last projection only for its own gradient
     if decoder.gated:
         kept = 4 if in_mlp else 2
+        if in_norms and size < FLOAT:  # what they give is float32: each projection has a copy of its own
+            attention += 2 * size * decoder.hidden if in_attention else 0
+            norms += size * decoder.hidden if in_mlp else 0
     return norms + attention + size * decoder.inner * kept + (size * decoder.hidden if in_mlp else 0)
+
+
+def copies(learned: int, size: int) -> int:
+    """Bytes of trained weights in 16 bits: autocast makes a copy of each, which is kept until the backward pass."""
+    return size * learned if size < FLOAT else 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ class Memory:
 
     interpreter: int
     weights: int
+    copies: int
     gradients: int
     moments: int
     activations: int
@@ -121,7 +130,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        return self.interpreter + self.weights + self.gradients + self.moments + self.activations + self.workspace
+        return sum(vars(self).values())
 
 
 def predict(
@@ -158,7 +167,13 @@ def predict(
     passing = 3 * size * tokens * max(decoder.inner, 2 * decoder.hidden)
     base = max(interpreter or 0, INTERPRETER) if on_cpu else 0
     return Memory(
-        base, FLOAT * learned + size * others, FLOAT * learned, 2 * FLOAT * learned, _held(kept, on_cpu), tile + passing
+        base,
+        weights=FLOAT * learned + size * others,
+        copies=copies(learned, size),
+        gradients=FLOAT * learned,
+        moments=2 * FLOAT * learned,
+        activations=_held(kept, on_cpu),
+        workspace=tile + passing,
     )
 
 

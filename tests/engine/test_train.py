@@ -16,14 +16,14 @@ from langxfer.builtin.objectives import Clo, Dpo, Sft
 from langxfer.builtin.selectors import AttentionSelector, FullSelector
 from langxfer.components import Objective, Selector
 from langxfer.data import View
-from langxfer.engine import reference, weights
+from langxfer.engine import checkpoints, reference, weights
 from langxfer.engine.encode import Encoded
 from langxfer.engine.forward import Scorer
 from langxfer.engine.layout import Layout
 from langxfer.engine.runtime import Runtime
 from langxfer.engine.statistics import NotFinite
 from langxfer.engine.step import Examples, Step
-from langxfer.engine.train import parameter_groups, train
+from langxfer.engine.train import optimizer_of, parameter_groups, train
 from langxfer.events import Event, StepFinished, Validated
 from langxfer.recipe import Compute, Model, Training
 from langxfer.testing import tiny_model
@@ -127,6 +127,38 @@ def test_matrices_decay_and_vectors_do_not(folder: Path) -> None:
     assert len(decayed["params"]) + len(others["params"]) == len(parameters)
     attention = weights.trainable(network_of(folder), AttentionSelector())
     assert len(parameter_groups(attention, Training())) == 1
+
+
+def test_one_kernel_updates_the_weights_on_a_gpu(folder: Path, tmp_path: Path) -> None:
+    parameters = weights.trainable(network_of(folder), FullSelector())
+    assert optimizer_of(parameters, Training(), torch.device("cpu")).defaults["fused"] is None
+    assert optimizer_of(parameters, Training(), torch.device("cuda")).defaults["fused"]
+    strided = {"weight": nn.Parameter(torch.zeros(3, 2).T)}
+    assert optimizer_of(strided, Training(), torch.device("cuda")).defaults["fused"] is None
+
+
+@pytest.mark.parametrize("made_for", ["cuda", "cpu"])
+def test_an_optimizer_goes_on_from_a_checkpoint(tmp_path: Path, made_for: str) -> None:
+    """Of either kind: the fused one counts its steps where the weights are, the other one on the CPU."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gradients = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def fresh() -> tuple[dict[str, nn.Parameter], torch.optim.Optimizer]:
+        parameters = {"weight": nn.Parameter(torch.ones(4, 2, device=device))}
+        return parameters, optimizer_of(parameters, Training(learning_rate=0.1), torch.device(made_for))
+
+    whole, optimizer = fresh()
+    for number, gradient in enumerate(gradients):
+        whole["weight"].grad = gradient
+        optimizer.step()
+        if number == 1:
+            checkpoints.save(tmp_path, whole, optimizer, checkpoints.Progress(step=2))
+    resumed, optimizer = fresh()
+    assert checkpoints.load(tmp_path, resumed, optimizer).step == 2
+    assert optimizer.state[resumed["weight"]]["step"].device.type == (device.type if made_for == "cuda" else "cpu")
+    resumed["weight"].grad = gradients[2]
+    optimizer.step()
+    assert torch.equal(whole["weight"], resumed["weight"])
 
 
 def test_clipping(folder: Path, encoded: list[Encoded], runtime: Runtime, tmp_path: Path) -> None:
