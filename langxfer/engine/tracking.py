@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from langxfer.components import Score
 
 FOLDER = "tracking"  # in the run folder
+LOST = ("write-logs", "persist-logs", "local-sender-loop")  # what trackio calls its warnings that points are lost
 LOOK = (StepFinished, Validated, StageSkipped, StageFinished)  # after these there may be new rows
 
 
@@ -195,9 +196,15 @@ class _Tracker:
             tracker, self._opened = self._opened, None
             if self._failed:
                 with suppress(Exception), redirect_stdout(io.StringIO()):
-                    tracker.finish()
+                    self._finish(tracker)
             else:
-                self._guarded(tracker.finish)
+                self._guarded(lambda: self._finish(tracker))
+
+    def _finish(self, tracker: GeneralTracker) -> None:
+        try:
+            tracker.finish()
+        finally:
+            self._remember()  # it may have found out that it has less than it was given
 
     def _log_steps(self, every: Sequence[tuple[int, dict[str, float]]], end: int) -> None:
         tracker = self._open()  # which may have lost some steps
@@ -291,11 +298,19 @@ def _trackio(opening: _Opening) -> tuple[GeneralTracker, str]:
     import trackio
     from accelerate.tracking import TrackioTracker
 
+    memory = opening.memory
+
     class Tracker(TrackioTracker):
         """Accelerate's leaves the run to trackio's exit handler too, which prints."""
 
         def finish(self) -> None:
+            """Trackio stores what it was given a moment later, and only warns where it cannot."""
             trackio.finish()
+            if not any(key.startswith(LOST) for key in self.tracker._warned_failures):
+                return
+            memory.step, memory.scores = _stored_in_trackio(started("allow"), memory), None
+            trackio.finish()
+            raise OSError(f"it could not store all points; the same run again sends those after step {memory.step}")
 
     def started(resume: str) -> Tracker:
         # Of the machine, langxfer has its own numbers.
@@ -304,14 +319,18 @@ def _trackio(opening: _Opening) -> tuple[GeneralTracker, str]:
         tracker.start()
         return tracker
 
-    memory = opening.memory
     tracker = started("allow" if opening.again else "never")
     if opening.again and tracker.tracker.id != memory.id:  # another run folder's run of this name
-        tracker.finish()
+        trackio.finish()
         tracker = started("never")
-    # It stores what it was given a moment later: a killed run has lost some.
-    memory.id, memory.step = tracker.tracker.id, min(memory.step, max(tracker.tracker._next_step - 1, 0))
+    memory.id = tracker.tracker.id
+    memory.step = _stored_in_trackio(tracker, memory)  # a killed run has lost some
     return tracker, f"trackio show --project {opening.project}"
+
+
+def _stored_in_trackio(tracker: GeneralTracker, memory: _Memory) -> int:
+    """The last step of those that it was given, as a run knows it that was just opened."""
+    return min(memory.step, max(tracker.tracker._next_step - 1, 0)) if tracker.tracker.id == memory.id else 0
 
 
 OPENERS: dict[str, Callable[[_Opening], tuple[GeneralTracker, str]]] = {

@@ -185,6 +185,38 @@ def test_a_tracker_that_fails_is_a_notice_and_the_run_goes_on(tracked, tmp_path,
     assert found.path == folder and found.after == result.after
 
 
+@pytest.mark.parametrize(("lost", "kept"), [("", 0), ("after/", 10)], ids=["everything", "scores"])
+def test_points_that_trackio_could_not_store_are_sent_again(tracked, tmp_path, fake_plugin, monkeypatch, lost, kept):
+    """It stores in the background and only warns."""
+    from trackio.sqlite_storage import SQLiteStorage
+
+    result, _, path = tracked
+    shutil.copytree(path.parent, tmp_path / "copy")
+    path, folder = tmp_path / "copy" / "tiny.yaml", tmp_path / "copy" / "runs" / result.path.name
+    shutil.rmtree(folder)
+    plain = SQLiteStorage.bulk_log
+
+    def failing(*, metrics_list: list[dict[str, Any]], steps: list[int], log_ids: list[str], **options: Any) -> None:
+        rows = zip(metrics_list, steps, log_ids, strict=True)
+        sound = [own for own in rows if not any(name.startswith(lost) for name in own[0])]
+        if sound:
+            values, numbers, ids = map(list, zip(*sound, strict=True))
+            plain(metrics_list=values, steps=numbers, log_ids=ids, **options)
+        if len(sound) < len(steps):
+            raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteStorage, "bulk_log", failing)
+        _, said = run(path, fake_plugin, "tracking.trackers=[trackio]")
+    failures = [sentence for sentence in said if "failed and is left out" in sentence]
+    assert len(failures) == 1 and "it could not store all points; the same run again sends" in failures[0]
+    remembered = json.loads((folder / "tracking" / "trackio.json").read_text())
+    assert (remembered["step"], remembered["scores"]) == (kept, None)
+    again, said = run(path, fake_plugin, "tracking.trackers=[trackio]")
+    assert again.path == folder and not any("failed" in sentence for sentence in said)
+    same(in_trackio(folder), expected(folder))
+
+
 def keys(tracking: dict[str, Any], path: Path, plugin: Path) -> str:
     recipe = langxfer.load_recipe(str(path), langxfer.load_plugins([plugin])).recipe
     return build(recipe.model_copy(update={"tracking": Tracking(**tracking)}).resolved(path.parent)).key
