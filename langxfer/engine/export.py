@@ -1,22 +1,25 @@
 """Writes a run's model for other programs: merged safetensors in another precision, or CTranslate2's format.
 
 An export is checked before it takes its name: it answers a few prompts, and its manifest says how its tokens compare
-with those of the run's model. It is written beside its place and renamed, so a folder with a manifest is complete.
+with those of the run's model. It is written beside its place and renamed, so a folder with a manifest is complete. An
+earlier export is renamed too, and deleted when the new one is there.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from langxfer.engine import model_files, models
-from langxfer.engine.store import file_digest, make_folder, storage_errors, write_atomically
+from langxfer.engine.store import NO_FOLDER, file_digest, make_folder, storage_errors, write_atomically
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.hub import first_line
 from langxfer.report.finished import Finished, read_finished
@@ -72,8 +75,8 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
     Raises:
         RecipeError: CTranslate2 does not know the architecture, or an option cannot be had.
         DataError: there is no finished run.
-        ArtifactError: the model is missing, ``target`` holds something else, or the export does not answer as the model
-            does although its weights are the same.
+        ArtifactError: the model is missing, ``target`` holds something else, another export writes there, or the export
+            does not answer as the model does although its weights are the same.
     """
     finished = read_finished(run)
     if finished.recipe is None:
@@ -84,8 +87,9 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
     _check_target(target)
     _check_loads(model)
     _check_fits(model, options)
-    partial = target.with_name(f".{target.name}.partial")
-    with storage_errors(target, "-o"):
+    partial, earlier = (target.with_name(f".{target.name}.{part}") for part in ("partial", "earlier"))
+    with storage_errors(target, "-o"), _alone(target):
+        _put_back(earlier, target)
         shutil.rmtree(partial, ignore_errors=True)
         make_folder(partial, "-o")  # seen before the model is read; the writers make it themselves
         partial.rmdir()
@@ -93,8 +97,8 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
             WRITERS[options.format](model, partial, options)
             compared = _compare(finished, model, partial, options, say)
             _write_manifest(finished, partial, options, compared)
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(partial, target)
+            _check_target(target)
+            _replace(partial, target, earlier)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -110,12 +114,73 @@ def _place(target: Path) -> Path:
     return found
 
 
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One export at a time into a folder: what one that was killed left beside it belongs to whoever is here."""
+    lock = target.with_name(f".{target.name}.lock")
+    try:
+        file = open(lock, "w")  # noqa: SIM115 (held open as the lock)
+    except OSError as error:
+        if error.errno not in NO_FOLDER:
+            raise
+        raise ArtifactError(
+            f"{target}: cannot make this folder ({error.strerror}). Choose another one with -o."
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(file.fileno()), os.stat(lock))  # not what another one has just removed
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
+            raise ArtifactError(
+                f"{target}: another export writes there. Wait for it, or choose another folder with -o."
+            )
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _replace(partial: Path, target: Path, earlier: Path) -> None:
+    """Put the new export in the place of what is there; the earlier one is never away for longer than a moment."""
+    if target.exists():
+        os.replace(target, earlier)
+    try:
+        os.replace(partial, target)
+    finally:
+        _put_back(earlier, target)
+
+
+def _put_back(earlier: Path, target: Path) -> None:
+    """The earlier export, where there is no new one in its place: else it is deleted."""
+    if earlier.exists() and not target.exists():
+        os.replace(earlier, target)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
 def _check_target(target: Path) -> None:
-    if os.path.isdir(target):  # which answers no for a name that is too long
-        if any(target.iterdir()) and not (target / MANIFEST).is_file():
-            raise ArtifactError(f"{target}: is not empty, and no export of langxfer. Choose another folder with -o.")
-    elif os.path.exists(target):
-        raise ArtifactError(f"{target}: is a file. Choose another folder with -o.")
+    if not os.path.isdir(target):  # which answers no for a name that is too long
+        if os.path.exists(target):
+            raise ArtifactError(f"{target}: is a file. Choose another folder with -o.")
+        return
+    if any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise ArtifactError(f"{target}: is not empty, and no export of langxfer. Choose another folder with -o.")
+    own = {MANIFEST, *_files_of(target)}
+    for path in sorted(target.rglob("*")):
+        name = path.relative_to(target).as_posix()
+        if name not in own and (path.is_symlink() or not path.is_dir()):
+            raise ArtifactError(
+                f"{target}: holds {name}, which is not of the export there. Move it, or choose another folder with -o."
+            )
+
+
+def _files_of(target: Path) -> Collection[str]:
+    """What the manifest of an export names; nothing where it cannot be read."""
+    try:
+        return json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"].keys()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
 
 
 def _check_loads(model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,75 @@ def test_an_earlier_export_is_replaced_and_another_folder_is_not(llama: Path, tm
     with pytest.raises(ArtifactError, match="is a file"):
         export(llama, mine / "thesis.tex", Options("safetensors"))
     assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+
+
+def test_an_earlier_export_with_files_of_others_is_not_replaced(llama: Path, tmp_path: Path) -> None:
+    target = export(llama, tmp_path / "out", Options("safetensors"))
+    (target / "notes").mkdir()
+    (target / "notes" / "mine.txt").write_text("what I thought of it")
+    with pytest.raises(ArtifactError, match=r"out: holds notes/mine\.txt, which is not of the export there\. Move it"):
+        export(llama, target, Options("safetensors"))
+    assert (target / "notes" / "mine.txt").read_text() == "what I thought of it"
+    (target / "notes" / "mine.txt").unlink()
+    (target / MANIFEST).write_text("{")
+    with pytest.raises(ArtifactError, match=r"out: holds README\.md, which is not of the export there"):
+        export(llama, target, Options("safetensors"))
+
+
+def test_files_that_come_while_it_exports_are_kept(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = export(llama, tmp_path / "out", Options("safetensors"))
+
+    def write(model: Path, folder: Path, options: Options) -> None:
+        shutil.copytree(model, folder)
+        (target / "late.txt").write_text("")
+
+    monkeypatch.setitem(exporting.WRITERS, "safetensors", write)
+    with pytest.raises(ArtifactError, match=r"holds late\.txt"):
+        export(llama, target, Options("safetensors"))
+    assert (target / "late.txt").exists()
+
+
+def test_an_earlier_export_is_there_until_the_new_one_is(
+    llama: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted between the two renames, at once or (a kill) without a chance to put it back."""
+    target = export(llama, tmp_path / "out", Options("ctranslate2"))
+    plain, other = os.replace, tiny_model(tmp_path_factory.mktemp("other") / "model", seed=1)
+
+    def stop(source: Path, place: Path) -> None:
+        if Path(source).name == ".out.partial":
+            raise KeyboardInterrupt
+        plain(source, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export(llama, target, Options("safetensors"))
+    assert manifest(target)["format"] == "ctranslate2" and [path.name for path in tmp_path.iterdir()] == ["out"]
+    target.rename(tmp_path / ".out.earlier")
+    (tmp_path / ".out.partial").mkdir()
+    monkeypatch.setitem(exporting.WRITERS, "safetensors", lambda model, place, options: shutil.copytree(other, place))
+    with pytest.raises(ArtifactError, match="does not answer as the run's does"):
+        export(llama, target, Options("safetensors"))
+    assert manifest(target)["format"] == "ctranslate2" and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_one_export_at_a_time_into_a_folder(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, said = exporting.WRITERS["safetensors"], []
+
+    def write(model: Path, folder: Path, options: Options) -> None:
+        with pytest.raises(ArtifactError) as caught:
+            export(llama, tmp_path / "out", Options("ctranslate2"))
+        said.append(str(caught.value))
+        plain(model, folder, options)
+
+    monkeypatch.setitem(exporting.WRITERS, "safetensors", write)
+    target = export(llama, tmp_path / "out", Options("safetensors"))
+    assert said == [f"{target}: another export writes there. Wait for it, or choose another folder with -o."]
+    assert manifest(target)["format"] == "safetensors"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_fails_leaves_nothing(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
