@@ -114,6 +114,9 @@ def test_plan_of_what_is_out_of_reach_says_what_it_would_cost(folder: Path) -> N
     assert result.returncode == 0, result.stderr
     for said in ("What is there already cannot be known", "1 × H100", "8 × A100 80GB", "GPU hours", "40% of the peaks"):
         assert said in result.stdout
+    assert (
+        "Not counted: evaluate: mmmlu, further attempts (where an answer cannot be read; up to 4 times" in result.stdout
+    )
     options = ("--machine", "2xh200", "--utilisation", "0.2", "--json")
     found = json.loads(langxfer("plan", "paper/llama-3-8b/sw-clo", *options, cwd=folder).stdout)
     assert (found["run_key"], found["stages"], found["utilisation"]) == (None, [], 0.2)

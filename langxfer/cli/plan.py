@@ -110,6 +110,12 @@ def _print_forecasts(cost: Cost, forecasts: Sequence[Forecast], utilisation: flo
     console.print(table)
     for part in cost.not_counted:
         console.print(f"Not counted: {escape(part.label)} ({escape(part.reason)}).", highlight=False, soft_wrap=True)
+    for part in cost.work:
+        if part.attempts > 1:
+            text = (
+                f"{part.label}, further attempts (where an answer cannot be read; up to {part.attempts} times as long)"
+            )
+            console.print(f"Not counted: {escape(text)}.", highlight=False, soft_wrap=True)
     said = [
         *cost.assumptions,
         f"{utilisation:.0%} of the peaks on data sheets, on every GPU (--utilisation)",

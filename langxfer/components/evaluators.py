@@ -157,11 +157,13 @@ class Workload:
         requests: prompts to be answered, or questions whose options are scored.
         characters: that a request has on average.
         max_new_tokens: of the longest answer; 0 where nothing is generated.
+        attempts: at an answer at the most (``ask_again``). Estimates have the first one of each, and name the others.
     """
 
     requests: int
     characters: int
     max_new_tokens: int = 0
+    attempts: int = 1
 
 
 @dataclass(frozen=True)

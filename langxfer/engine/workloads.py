@@ -33,6 +33,7 @@ class Work:
         moved: bytes of weights that are read from memory, for each token of a generation again; 0 where arithmetic
             decides how long it takes.
         shared: among all devices; else one of them does it.
+        attempts: how often it may be done at the most; the numbers are of once.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Work:
     dtype: str
     moved: int = 0
     shared: bool = True
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,4 +99,4 @@ def _evaluation(label: str, recipe: Recipe, meter: Meter, asked: Workload, valid
     steps = -(-asked.requests // recipe.compute.prompts_per_batch) * asked.max_new_tokens
     weights = meter.size.body_size + meter.size.head_size
     dtype = recipe.model.dtype
-    return Work(label, 2 * flops, dtype, 2 * steps * weights * BYTES[dtype])
+    return Work(label, 2 * flops, dtype, 2 * steps * weights * BYTES[dtype], attempts=asked.attempts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,6 @@ def test_data_sheets() -> None:
 
 
 def test_time_is_what_is_slower_and_shared_where_it_can_be(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     device = DEVICES["h100"]
     peak, read = device.flops_per_second["bfloat16"], device.bytes_per_second
     work = (
@@ -136,7 +135,8 @@ def test_translation_is_read_once_and_written_by_every_beam() -> None:
 WORKLOADS = [
     (Belebele(), Workload(1800, 700)),
     (Belebele(languages=("en",), limit=10), Workload(10, 700)),
-    (Mmmlu(), Workload(28084, 660, 512)),
+    (Mmmlu(), Workload(28084, 660, 512, 4)),
+    (Mmmlu(max_regenerations=0), Workload(28084, 660, 512)),
     (Mmmlu(languages=("sw",), limit=2, mode="likelihood"), Workload(114, 660)),
     (LanguageFidelity(max_new_tokens=7), Workload(20, 160, 7)),
     (LanguageFidelity(limit=3), Workload(6, 160, 96)),
@@ -169,6 +169,14 @@ def test_evaluations_count_before_and_after(tmp_path: Path) -> None:
     body_and_head = 3085938688 - 36 * (2 * 2048 + 2048 + 2 * 256) - 2048  # without norms and biases
     assert long.moved - short.moved == 2 * 2 * body_and_head  # before and after; two bytes; 20 answers at a time
     assert 2 * 20 * 2 * body_and_head < long.flops - short.flops < 1.01 * 2 * 20 * 2 * body_and_head  # and attention
+
+
+def test_further_attempts_are_named_and_not_counted(tmp_path: Path) -> None:
+    once, often = (
+        next(work for work in estimate(tmp_path, recipe(Mmmlu(max_regenerations=n))).work if "mmmlu" in work.label)
+        for n in (0, 3)
+    )
+    assert (once.attempts, often) == (1, replace(once, attempts=4))
 
 
 def test_views_are_counted_and_what_is_not_known_is_named(tmp_path: Path) -> None:

@@ -176,13 +176,12 @@ class Mmmlu(Evaluator):
         ]
 
     def workload(self, prompts: Mapping[str, int]) -> Workload:
-        """Of 14,042 questions a language; English ones have 660 characters on average, with options and instruction.
-
-        Attempts after the first are left out.
-        """
+        """Of 14,042 questions a language; English ones have 660 characters on average, with options and instruction."""
         each = min(14042, 57 * self.limit) if self.limit else 14042
-        tokens = self.max_new_tokens if self.mode == "generate" else 0
-        return Workload(len(self.languages or prompts) * each, 660, tokens)
+        asked = len(self.languages or prompts) * each
+        if self.mode == "likelihood":
+            return Workload(asked, 660)
+        return Workload(asked, 660, self.max_new_tokens, 1 + self.max_regenerations)
 
     def ask_again(self, generations: Sequence[Generation]) -> list[Prompt]:
         """What could not be read at its last attempt, as long as there are attempts left."""
