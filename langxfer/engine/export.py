@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from langxfer.engine import model_files, models
-from langxfer.engine.store import NO_FOLDER, file_digest, make_folder, storage_errors, write_atomically
+from langxfer.engine.store import NO_FOLDER, as_readable, file_digest, make_folder, storage_errors, write_atomically
 from langxfer.errors import ArtifactError, DataError, RecipeError
 from langxfer.hub import first_line
 from langxfer.report.finished import Finished, read_finished
@@ -97,6 +97,7 @@ def export(run: Path, target: Path, options: Options, say: Callable[[str], None]
             WRITERS[options.format](model, partial, options)
             compared = _compare(finished, model, partial, options, say)
             _write_manifest(finished, partial, options, compared)
+            as_readable(partial, partial / MANIFEST)
             _check_target(target)
             _replace(partial, target, earlier)
         finally:

@@ -306,7 +306,7 @@ def _trackio(opening: _Opening) -> tuple[GeneralTracker, str]:
         def finish(self) -> None:
             """Trackio stores what it was given a moment later, and only warns where it cannot."""
             trackio.finish()
-            if not any(key.startswith(LOST) for key in self.tracker._warned_failures):
+            if not any(key.startswith(LOST) for key in getattr(self.tracker, "_warned_failures", ())):
                 return
             memory.step, memory.scores = _stored_in_trackio(started("allow"), memory), None
             trackio.finish()

@@ -124,6 +124,9 @@ def test_safetensors_in_another_precision_and_in_shards(llama: Path, tmp_path: P
     for name, value in network.state_dict().items():
         assert torch.equal(value, original[name].bfloat16())
     assert AutoTokenizer.from_pretrained(target).chat_template
+    assert (
+        len({path.stat().st_mode for path in tmp_path.rglob("*") if path.is_file()}) == 1
+    )  # whoever reads one reads all
 
 
 def test_an_earlier_export_is_replaced_and_another_folder_is_not(llama: Path, tmp_path: Path) -> None:
