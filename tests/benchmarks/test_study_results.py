@@ -31,6 +31,15 @@ def test_what_is_kept_gives_the_same_tables_and_no_texts() -> None:
     assert "| SFT | CLO |" in printed and "Seed 1" in printed and "| SFT, seed=0 | 0 | 0 |" in printed
 
 
+def test_methods_are_compared_at_each_size_and_corrected_together() -> None:
+    sizes = zip((100, 100, 400, 400), ("sft", "clo") * 2, [run for _, run in points()], strict=True)
+    own = [({"phases[0].objective": name, "data.limit": size}, run) for size, name, run in sizes]
+    lines = list(results.against(own, ("sft", "clo"), "data.limit"))
+    assert lines[0] == "| clo - sft | 100 | 400 |" and lines[-1] == "2 comparisons"
+    first, second = lines[2].split(" | ")[1:]
+    assert first.startswith("+40.0 [") and second.startswith("+40.0 [") and lines[2].startswith("| belebele/de |")
+
+
 def test_finished_points_of_a_sweep_are_kept_under_their_names(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(results, "read_finished", lambda path: points()[0][1])

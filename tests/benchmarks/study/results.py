@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.study.results keep methods runs/sweep-methods-0123456789
     python -m tests.benchmarks.study.results tables methods
+    python -m tests.benchmarks.study.results against sizes sft clo
     python -m tests.benchmarks.study.results page methods FOLDER
 
 A sweep takes hours and its folder holds models and texts of data that may not be copied. What is kept of a point is its
@@ -24,16 +25,18 @@ from typing import Any
 from langxfer.components import Evaluation
 from langxfer.data import read_jsonl
 from langxfer.report.compare_runs import compare_finished
+from langxfer.report.comparison import compare_all
 from langxfer.report.finished import Finished, read_finished, score_of
 from langxfer.report.html.writing import REPORT, write_sweep_report
 from langxfer.report.method_formats import markdown
 from langxfer.report.paths import without_folders
 from langxfer.report.settings import label, value_text, without_seed
 from langxfer.report.sweep import RESULT, Report, Row, report_of
+from langxfer.report.tables import Row as TestedRow
 from langxfer.report.tables import format_mean
 
 FOLDER = Path(__file__).parent / "results"
-MADE_WITH = ("model", "versions", "hardware", "plugins")
+MADE_WITH = ("model", "versions", "hardware", "plugins", "code")
 OF_A_ROW = ("id", "language", "scores", "score")
 # Points of the sweep "methods" that others have too: the same recipe, so on one machine the run would be found.
 SHARED = {
@@ -44,7 +47,7 @@ SHARED = {
 
 def kept(settings: Mapping[str, Any], run: Finished) -> dict[str, Any]:
     """A point without texts, as JSON values."""
-    manifest = {name: run.manifest[name] for name in MADE_WITH}
+    manifest = {name: run.manifest[name] for name in MADE_WITH if name in run.manifest}
     manifest["data"] = {"identity": run.manifest["data"]["identity"]}
     manifest["stages"] = [
         {name: own[name] for name in ("stage", "key", "seconds") if name in own} for own in run.manifest["stages"]
@@ -132,6 +135,21 @@ def tables(points: Sequence[tuple[Mapping[str, Any], Finished]], baseline: str) 
             yield from ("", f"Seed {seed}", "", markdown(compare_finished(named, baseline=baseline)))
 
 
+def against(points: Sequence[tuple[Mapping[str, Any], Finished]], names: tuple[str, str], over: str) -> Iterator[str]:
+    """One method above another at each value of a setting; p-values are adjusted for all of them together."""
+    runs = {(value_text(s["phases[0].objective"]), s[over]): run for s, run in points}
+    values = sorted({value for _, value in runs})
+    both = [[runs[name, value].after for name in names] for value in values]
+    found = compare_all([(first[name], second[name]) for first, second in both for name in second])
+    rows: dict[str, list[str]] = {}
+    for own in found:
+        rows.setdefault(own.second.name, []).append(TestedRow(own.first, own.second, own).change)
+    yield f"| {names[1]} - {names[0]} | " + " | ".join(f"{value:,}" for value in values) + " |"
+    yield "|---|" + "---|" * len(values)
+    yield from (f"| {name} | " + " | ".join(changes) + " |" for name, changes in rows.items())
+    yield f"{sum(own.effect is not None for own in found)} comparisons"
+
+
 def _seconds(run: Finished, stage: str) -> float:
     return sum(own.get("seconds", 0.0) for own in run.manifest["stages"] if own["stage"].startswith(stage))
 
@@ -183,12 +201,18 @@ def main() -> None:
     paging = verbs.add_parser("page", help="write the report page of what was kept")
     paging.add_argument("study")
     paging.add_argument("folder", type=Path)
+    paired = verbs.add_parser("against", help="print one method against another at each size")
+    paired.add_argument("study")
+    paired.add_argument("methods", nargs=2)
+    paired.add_argument("--over", default="data.limit")
     given = parser.parse_args()
     if given.verb == "keep":
         for path in keep(given.study, given.sweep):
             print(path)
     elif given.verb == "page":
         print(page(given.study, read(given.study), given.folder))
+    elif given.verb == "against":
+        print("\n".join(against(read(given.study), tuple(given.methods), given.over)))
     else:
         print("\n".join(tables(read(given.study), given.baseline)))
 
