@@ -154,8 +154,8 @@ def foresee(recipe: Recipe, runs: Path | str = "runs") -> Foreseen:
     runtime = Runtime(recipe.compute)
     store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
     preflight.check_files(recipe.evaluators, examples, runtime)
-    preflight.check_template(recipe.model)
     made = plan.build(recipe)
+    preflight.check_template(recipe.model)
     stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
     preflight.check_requests(stages_of, store, examples, runtime)
     return Foreseen(recipe, made, store, runtime)
