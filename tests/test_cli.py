@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from langxfer import cli
 from tests.conftest import RECIPE, write_rows
 
 VERBS = ("run", "plan", "check", "preview", "evaluate", "compare", "schema", "plugins", "recipes")
@@ -70,17 +71,30 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("change", "code", "sentence"), MISTAKES, ids=[change for change, _, _ in MISTAKES])
-def test_bad_input_is_a_sentence(folder: Path, fake_plugin: Path, change: str, code: int, sentence: str) -> None:
+def test_bad_input_is_a_sentence(
+    folder: Path,
+    fake_plugin: Path,
+    change: str,
+    code: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if change.endswith("cuda"):
         import torch
 
         if torch.cuda.is_available():
             pytest.skip("this machine has a CUDA device, so asking for one is no mistake here")
     plugins = ["--plugin", str(fake_plugin), "--plugin", str(folder / "nothing.py")]
-    result = langxfer("run", "r.yaml", *plugins, "--set", change, cwd=folder)
-    assert result.returncode == code, result.stderr
-    assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["langxfer", "run", "r.yaml", *plugins, "--set", change])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == code, said
+    assert sentence in said and "Traceback" not in said
+    if change == "phases[0].selector=nothing":
+        assert "start" not in said  # before anything is translated, measured or scored
 
 
 def test_all_mistakes_are_shown_and_finished_stages_kept(folder: Path, fake_plugin: Path) -> None:

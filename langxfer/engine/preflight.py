@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from langxfer.components import Evaluator
 from langxfer.data import ParallelExample, Turn
-from langxfer.engine.models import local_folder
+from langxfer.engine.models import local_folder, stored_shapes
 from langxfer.engine.plan import Stage
+from langxfer.engine.selection import chosen
 from langxfer.engine.store import Store
 from langxfer.engine.template import load_template
 from langxfer.errors import DataError, LangxferError, RecipeError
-from langxfer.recipe import Data, Model
+from langxfer.recipe import Data, Recipe
 
 if TYPE_CHECKING:
     from langxfer.engine.runtime import Runtime
@@ -50,15 +51,26 @@ def check_requests(
     _agree(lambda: _problems(_unfinished(stages, store), examples), runtime)
 
 
-def check_template(model: Model) -> None:
-    """See that prompts can be rendered for a model, if it lies here: a run without that would find out after hours.
+def check_model(recipe: Recipe) -> None:
+    """See that a model that lies here has a template, and parameters for each selector: hours go by before training.
+
+    An exception that a selector did not raise on purpose is told with its stage, if it comes again.
 
     Raises:
-        RecipeError: it has no template, or one that cannot be used.
+        LangxferError: it has no template or one that cannot be used, or a selector chooses nothing of it.
     """
-    folder = local_folder(model)
-    if folder is not None:
-        load_template(model, folder).try_out()
+    folder = local_folder(recipe.model)
+    if folder is None:
+        return
+    load_template(recipe.model, folder).try_out()
+    shapes = stored_shapes(folder)
+    for phase in recipe.phases if shapes else ():
+        try:
+            chosen(phase.selector, phase.selector.adapted(shapes))
+        except LangxferError:
+            raise
+        except Exception:
+            return
 
 
 def problem_of(evaluator: Evaluator, examples: Sequence[ParallelExample] | None) -> LangxferError | None:

@@ -155,7 +155,7 @@ def foresee(recipe: Recipe, runs: Path | str = "runs") -> Foreseen:
     store, examples = Store(Path(runs) / "artifacts"), preflight.stand_ins(recipe.data)
     preflight.check_files(recipe.evaluators, examples, runtime)
     made = plan.build(recipe)
-    preflight.check_template(recipe.model)
+    preflight.check_model(recipe)
     stages_of = [(pair.evaluator, stage) for pair in made.evaluators for stage in (pair.before, pair.after)]
     preflight.check_requests(stages_of, store, examples, runtime)
     return Foreseen(recipe, made, store, runtime)
