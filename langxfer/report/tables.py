@@ -98,7 +98,7 @@ def how_tested(what: str, comparisons: Sequence[Comparison]) -> str:
         f"{what} with their 95 % intervals, by paired tests on the same items ({tests}): {len(found)} "
         f"comparisons, p adjusted for all of them (Holm). A star marks p < {LEVEL}; the others may be noise."
     )
-    return text + (f" {unpaired} items that count on one side alone were left out." if unpaired else "")
+    return text + (f" Items that count on one side alone were left out: {unpaired}." if unpaired else "")
 
 
 def format_score(score: Score | None) -> str:
