@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from langxfer.components import AnyTranslator, OpenTranslator, Pair, Translation, Translator
+from langxfer.components.component import managed
 from langxfer.errors import DataError
 from langxfer.translation import SUFFIXES, Unit, base_tag, read_units
 from langxfer.translation.attempts import kept_contract
@@ -88,7 +89,7 @@ class Memory(Translator):
         if self.fallback is None:
             yield _OpenMemory(self, None)
             return
-        with self.fallback.open(device, cache) as fallback:
+        with managed(self.fallback, self.fallback.open(device, cache)) as fallback:
             yield _OpenMemory(self, fallback)
 
 

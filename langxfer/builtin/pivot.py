@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from langxfer.components import AnyTranslator, OpenTranslator, Pair, Translation, Translator
+from langxfer.components.component import managed
 from langxfer.errors import RecipeError
 from langxfer.languages import check_language
 from langxfer.translation.attempts import kept_contract
@@ -76,7 +77,8 @@ class Pivot(Translator):
     def open(self, device: str, cache: Path) -> Iterator[OpenTranslator]:
         """Both translators, opened."""
         with ExitStack() as stack:
-            opened = {leg: stack.enter_context(getattr(self, leg).open(device, cache)) for leg in ("first", "second")}
+            legs = {"first": self.first, "second": self.second}
+            opened = {leg: stack.enter_context(managed(own, own.open(device, cache))) for leg, own in legs.items()}
             yield _OpenPivot(self, opened)
 
 

@@ -70,7 +70,7 @@ def check_model(recipe: Recipe) -> None:
         except LangxferError:
             raise
         except Exception:
-            return
+            continue
 
 
 def problem_of(evaluator: Evaluator, examples: Sequence[ParallelExample] | None) -> LangxferError | None:

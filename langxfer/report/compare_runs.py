@@ -138,6 +138,8 @@ def _before(
     for evaluator, own in (pair for run in runs for pair in run.items()):
         for score in own.scores:
             first = found.setdefault(evaluator, {}).setdefault(score.name, own)
+            if first is own:
+                continue
             old = next(other for other in first.scores if other.name == score.name)
             _, obstacle = _pair(Evaluation([old], first.rows), Evaluation([score], own.rows))
             if obstacle is not None:

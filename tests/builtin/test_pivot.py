@@ -288,3 +288,21 @@ def test_what_is_wrong_inside_is_said_with_its_line(tmp_path, fake_plugin, text,
     with pytest.raises(RecipeError) as caught:
         load(tmp_path, fake_plugin, text)
     assert f"r.yaml:{place}  " in str(caught.value) and sentence in str(caught.value)
+
+
+class Unmanaged(Told):
+    """``open`` without ``@contextmanager``."""
+
+    name: Literal["unmanaged"] = "unmanaged"
+
+    def open(self, device: str, cache: Path) -> Any:
+        return _OpenTold({})
+
+
+@pytest.mark.parametrize(
+    "whole", [Pivot(first=Told(), second=Unmanaged(), through="en"), Memory(files=("a.tmx",), fallback=Unmanaged())]
+)
+def test_a_translator_inside_that_opens_no_context_is_named(whole: Translator, tmp_path: Path) -> None:
+    said = r'^translator "unmanaged": open gives a _OpenTold; expected a context manager'
+    with pytest.raises(PluginError, match=said), whole.open("cpu", tmp_path):
+        pass

@@ -13,6 +13,7 @@ from typing import SupportsFloat
 from langxfer.builtin.evaluators.alpaca_eval.judge_prompts import LABELS, Wording, messages
 from langxfer.builtin.evaluators.alpaca_eval.verdict_cache import VerdictCache
 from langxfer.components import Contest, Judge, OpenJudge, Verdict
+from langxfer.components.component import managed
 from langxfer.errors import LangxferError, PluginError
 
 BLOCK = 16  # contests between two writes to the cache, where the judge does not say how many it works on at once
@@ -132,7 +133,7 @@ class Contests:
             open_ones = [contest for contest in contests if contest.messages not in self._verdicts]
             if not open_ones:
                 return
-            opened = stack.enter_context(self.judge.open(device, cache))
+            opened = stack.enter_context(managed(self.judge, self.judge.open(device, cache)))
             allowed, failures = max_failures * len(contests), Counter[str]()
             block = max(BLOCK, getattr(opened, "at_once", 1))
             for start in range(0, len(open_ones), block):
